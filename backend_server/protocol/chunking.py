@@ -7,6 +7,7 @@ version of this file can bring another without cutting old drives differently. G
 """
 
 from collections.abc import Iterator
+from typing import Literal
 
 import msgspec
 from pyfastcdc import FastCDC
@@ -25,7 +26,7 @@ class ChunkerParameters(msgspec.Struct, frozen=True):
     size_bytes_min: int = CHUNK_SIZE_BYTES_MIN
     size_bytes_avg: int = CHUNK_SIZE_BYTES_AVG
     size_bytes_max: int = CHUNK_SIZE_BYTES_MAX
-    normalization: int = 2
+    normalization: Literal[0, 1, 2, 3] = 2
     seed: int = 0
 
 
@@ -36,13 +37,11 @@ class Chunker:
         if parameters.name != "fastcdc-2020":
             raise ValueError(f"unknown chunker {parameters.name!r}: update mountfs")
         self.parameters = parameters
-        normalization = parameters.normalization
-        assert normalization in (0, 1, 2, 3)
         self._cutter = FastCDC(
             parameters.size_bytes_avg,
             min_size=parameters.size_bytes_min,
             max_size=parameters.size_bytes_max,
-            normalized_chunking=normalization,
+            normalized_chunking=parameters.normalization,
             seed=parameters.seed,
         )
 
