@@ -1,0 +1,1 @@
+"""The client's decisions, pure: no trio, no I/O, no clock, no randomness."""

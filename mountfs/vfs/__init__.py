@@ -1,0 +1,1 @@
+"""What file system calls mean, without a kernel: inodes, handles, the overlay over the mirror."""
