@@ -15,9 +15,9 @@ from backend_server.protocol.manifests import Entry
 
 
 class Piece(NamedTuple):
-    """`length` bytes from byte `within` of entry `index`."""
+    """`length` bytes from byte `within` of entry `entry_index`."""
 
-    index: int
+    entry_index: int
     within: int
     length: int
 
