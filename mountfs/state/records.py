@@ -1,0 +1,84 @@
+"""Rows as values."""
+
+from typing import NamedTuple
+
+from backend_server.protocol.messages import NodeKind, NodeState
+
+
+class NodeRecord(NamedTuple):
+    """A node as the mirror has it, or as programs see it. Fields as `NodeState`."""
+
+    node_id: int
+    kind: int
+    mode: int
+    uid: int
+    gid: int
+    mtime_ns: int
+    ctime_ns: int
+    attributes_version: int
+    size_bytes: int
+    revision: int
+    manifest_id: bytes
+    entries: bytes
+    target: bytes
+    rdev: int
+
+    @property
+    def is_folder(self) -> bool:
+        return self.kind == NodeKind.FOLDER
+
+    @property
+    def is_file(self) -> bool:
+        return self.kind == NodeKind.FILE
+
+
+class LocalNode(NamedTuple):
+    """A node made or whose attributes were set here; see schema.sql."""
+
+    node_id: int
+    kind: int
+    mode: int
+    uid: int
+    gid: int
+    mtime_ns: int
+    ctime_ns: int
+    attributes_version: int
+    target: bytes
+    rdev: int
+    is_created: bool
+    touched: int
+
+
+class LocalDentry(NamedTuple):
+    """A dentry changed here; see schema.sql. `at_s`: monotonic, 0 after a restart."""
+
+    parent: int
+    name: bytes
+    node_id: int
+    expected: int
+    touched: int
+    at_s: float = 0.0
+
+    @property
+    def key(self) -> tuple[int, bytes]:
+        return (self.parent, self.name)
+
+
+def record_of(state: NodeState) -> NodeRecord:
+    """Return the mirror's row for what the server says. Pure."""
+    return NodeRecord(
+        state.node_id,
+        int(state.kind),
+        state.mode,
+        state.uid,
+        state.gid,
+        state.mtime_ns,
+        state.ctime_ns,
+        state.attributes_version,
+        state.size_bytes,
+        state.revision,
+        state.manifest_id,
+        state.entries,
+        state.target,
+        state.rdev,
+    )

@@ -1,0 +1,122 @@
+-- The state of one drive on one device.
+--
+-- Survives SIGKILL at any moment (WAL, synchronous=NORMAL: a commit is in the file when it
+-- returns) and power loss as far as fsync(2) was asked for (see Database.make_durable).
+
+-- Single values: cursor, counters, quota, how the last run ended.
+CREATE TABLE meta (
+    key    TEXT NOT NULL PRIMARY KEY,
+    value  BLOB NOT NULL
+) WITHOUT ROWID;
+
+-- The mirror: nodes of the view as of the cursor. Fields as protocol/messages.py NodeState.
+CREATE TABLE node (
+    node_id             INTEGER NOT NULL PRIMARY KEY,
+    kind                INTEGER NOT NULL,
+    mode                INTEGER NOT NULL,
+    uid                 INTEGER NOT NULL,
+    gid                 INTEGER NOT NULL,
+    mtime_ns            INTEGER NOT NULL,
+    ctime_ns            INTEGER NOT NULL,
+    attributes_version  INTEGER NOT NULL,
+    size_bytes          INTEGER NOT NULL,
+    revision            INTEGER NOT NULL,
+    manifest_id         BLOB    NOT NULL,
+    entries             BLOB    NOT NULL,
+    target              BLOB    NOT NULL,
+    rdev                INTEGER NOT NULL
+);
+
+-- The mirror: (parent, name) leads to node_id. What leads to nothing has no row.
+CREATE TABLE dentry (
+    parent   INTEGER NOT NULL,
+    name     BLOB    NOT NULL,
+    node_id  INTEGER NOT NULL,
+    PRIMARY KEY (parent, name)
+) WITHOUT ROWID;
+CREATE INDEX dentry_by_node ON dentry (node_id);
+
+-- Attributes set here, or a node made here (is_created: the server has not seen it). All fields
+-- hold what programs see. `touched` is the change counter's value at the last change.
+CREATE TABLE local_node (
+    node_id             INTEGER NOT NULL PRIMARY KEY,
+    kind                INTEGER NOT NULL,
+    mode                INTEGER NOT NULL,
+    uid                 INTEGER NOT NULL,
+    gid                 INTEGER NOT NULL,
+    mtime_ns            INTEGER NOT NULL,
+    ctime_ns            INTEGER NOT NULL,
+    attributes_version  INTEGER NOT NULL,   -- the mirror's, when the change was made
+    target              BLOB    NOT NULL,
+    rdev                INTEGER NOT NULL,
+    is_created          INTEGER NOT NULL,
+    touched             INTEGER NOT NULL
+);
+
+-- Dentries changed here: (parent, name) leads to node_id (0: to nothing) for programs, and to
+-- `expected` on the server as far as this change knows.
+CREATE TABLE local_dentry (
+    parent    INTEGER NOT NULL,
+    name      BLOB    NOT NULL,
+    node_id   INTEGER NOT NULL,
+    expected  INTEGER NOT NULL,
+    touched   INTEGER NOT NULL,
+    PRIMARY KEY (parent, name)
+) WITHOUT ROWID;
+
+-- Files with content written here. The source is the committed content below the generations
+-- (source_node 0: none); `expected_revision` is the head that a commit replaces. They differ when
+-- a file took over another's content.
+CREATE TABLE overlay (
+    node_id             INTEGER NOT NULL PRIMARY KEY,
+    expected_revision   INTEGER NOT NULL,
+    source_node         INTEGER NOT NULL,
+    source_revision     INTEGER NOT NULL,
+    source_manifest_id  BLOB    NOT NULL,
+    source_entries      BLOB    NOT NULL,
+    source_size_bytes   INTEGER NOT NULL
+);
+
+-- Layers of an overlay, the lowest number lowest. All but the highest are frozen.
+CREATE TABLE generation (
+    generation_id        INTEGER NOT NULL PRIMARY KEY AUTOINCREMENT,
+    node_id              INTEGER NOT NULL,
+    size_bytes           INTEGER NOT NULL,   -- when the generation began
+    visible_below_bytes  INTEGER NOT NULL,   -- when the generation began
+    synced_through       INTEGER NOT NULL    -- staged writes up to this change are on the platter
+);
+CREATE INDEX generation_by_node ON generation (node_id, generation_id);
+
+-- What was done to a generation, in order of `touched`. Replaying it from the generation's row
+-- gives its extents, size and visibility. data: a small write, kept here; NULL: the bytes lie in
+-- the staging file. A truncation has end_at NULL and start_at = the new size.
+CREATE TABLE overlay_log (
+    touched        INTEGER NOT NULL PRIMARY KEY,
+    generation_id  INTEGER NOT NULL,
+    start_at       INTEGER NOT NULL,
+    end_at         INTEGER,
+    data           BLOB,
+    at_ns          INTEGER NOT NULL
+);
+CREATE INDEX overlay_log_by_generation ON overlay_log (generation_id, touched);
+
+-- The commit batch on its way: operations without their inline blocks, and what they were made
+-- from. Gone when its answers and the changes behind them are applied, in one transaction.
+CREATE TABLE batch (
+    number    INTEGER NOT NULL PRIMARY KEY,
+    detail    BLOB    NOT NULL
+);
+
+-- Inodes that are not their node's number: after a save by rename the program's inode lives on
+-- with another node.
+CREATE TABLE inode_alias (
+    inode    INTEGER NOT NULL PRIMARY KEY,
+    node_id  INTEGER NOT NULL UNIQUE
+);
+
+-- Changes that the server refused: kept, shown, and not tried again until something changes.
+CREATE TABLE parked (
+    node_id    INTEGER NOT NULL PRIMARY KEY,
+    code       TEXT    NOT NULL,
+    at_ns      INTEGER NOT NULL
+);
