@@ -1,11 +1,11 @@
 """What can go wrong with the metadata, by who can do something about it.
 
-    MetadataError
-    + MetadataUnavailable        try again later; nothing was changed
-      - MetadataBusy                 too many writes are waiting
-      - StorageFull                  the administrator makes room
-    + ConstraintViolated         somebody else was first (a unique email, an id)
-    + MetadataCorrupt            the database is damaged or not ours
+MetadataError
++ MetadataUnavailable        try again later; nothing was changed
+  - MetadataBusy                 too many writes are waiting
+  - StorageFull                  the administrator makes room
++ ConstraintViolated         somebody else was first (a unique email, an id)
++ MetadataCorrupt            the database is damaged or not ours
 """
 
 import sqlite3
