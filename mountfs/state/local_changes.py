@@ -1,0 +1,116 @@
+"""Dentries and nodes changed here, in memory and in rows, changed together.
+
+A dentry's row exists exactly while it differs from the mirror or is in flight: setting a dentry
+back to what the server has removes the row, so that a file made and deleted between two commits
+leaves nothing to send.
+"""
+
+from collections import defaultdict
+from collections.abc import Mapping
+
+from mountfs.clock import Clock
+from mountfs.state.counter import ChangeCounter
+from mountfs.state.database import Database
+from mountfs.state.records import LocalDentry, LocalNode
+
+Key = tuple[int, bytes]
+
+
+class LocalChanges:
+    """One thread: the event loop's."""
+
+    def __init__(self, database: Database, counter: ChangeCounter, clock: Clock) -> None:
+        self._database = database
+        self._counter = counter
+        self._clock = clock
+        self.dentries: dict[Key, LocalDentry] = {}
+        self.nodes: dict[int, LocalNode] = {}
+        self.in_flight_dentries: set[Key] = set()
+        self.in_flight_nodes: set[int] = set()
+        self._names_by_parent: defaultdict[int, dict[bytes, int]] = defaultdict(dict)
+        self._keys_by_node: defaultdict[int, set[Key]] = defaultdict(set)
+        for row in database.execute(
+            "SELECT parent, name, node_id, expected, touched FROM local_dentry ORDER BY touched"
+        ).fetchall():
+            self._remember(LocalDentry(*row))
+        for row in database.execute("SELECT * FROM local_node").fetchall():
+            node = LocalNode._make(row)
+            self.nodes[node.node_id] = node._replace(is_created=bool(node.is_created))
+
+    def names_in(self, parent: int) -> Mapping[bytes, int]:
+        """Return name to node (0: to nothing) of the dentries changed in a folder."""
+        return self._names_by_parent.get(parent) or {}
+
+    def places(self, node_id: int) -> set[Key]:
+        """Return the changed dentries that lead to the node."""
+        return self._keys_by_node.get(node_id) or set()
+
+    def set_dentry(self, parent: int, name: bytes, node_id: int, *, expected: int) -> None:
+        """(parent, name) now leads to `node_id`, 0: to nothing.
+
+        Args:
+            expected: What the mirror has there. Used if the dentry was not changed before.
+        """
+        key = (parent, name)
+        row = self.dentries.get(key)
+        if row is not None:
+            expected = row.expected
+        if node_id == expected and key not in self.in_flight_dentries:
+            self.drop_dentry(key)
+            return
+        self.put_dentry(
+            LocalDentry(
+                parent, name, node_id, expected, self._counter.next(), self._clock.monotonic_s()
+            )
+        )
+
+    def put_dentry(self, row: LocalDentry) -> None:
+        """Store the row as it is."""
+        self._database.execute(
+            "INSERT OR REPLACE INTO local_dentry (parent, name, node_id, expected, touched) "
+            "VALUES (?,?,?,?,?)",
+            row[:5],
+        )
+        self._remember(row)
+
+    def drop_dentry(self, key: Key) -> None:
+        """The mirror is right again about this dentry."""
+        if key in self.dentries:
+            self._database.execute("DELETE FROM local_dentry WHERE parent = ? AND name = ?", key)
+            self._forget(key)
+
+    def put_node(self, node: LocalNode) -> None:
+        """Store a made or changed node as it is."""
+        self._database.execute(
+            "INSERT OR REPLACE INTO local_node VALUES (?,?,?,?,?,?,?,?,?,?,?,?)", tuple(node)
+        )
+        self.nodes[node.node_id] = node
+
+    def drop_node(self, node_id: int) -> None:
+        """The mirror is right again about this node, or nobody knows it any more."""
+        if self.nodes.pop(node_id, None) is not None:
+            self._database.execute("DELETE FROM local_node WHERE node_id = ?", (node_id,))
+
+    def next_touch(self) -> int:
+        return self._counter.next()
+
+    def _remember(self, row: LocalDentry) -> None:
+        self._forget(row.key)
+        self.dentries[row.key] = row
+        self._names_by_parent[row.parent][row.name] = row.node_id
+        if row.node_id:
+            self._keys_by_node[row.node_id].add(row.key)
+
+    def _forget(self, key: Key) -> None:
+        row = self.dentries.pop(key, None)
+        if row is None:
+            return
+        names = self._names_by_parent[row.parent]
+        del names[row.name]
+        if not names:
+            del self._names_by_parent[row.parent]
+        if row.node_id:
+            keys = self._keys_by_node[row.node_id]
+            keys.discard(key)
+            if not keys:
+                del self._keys_by_node[row.node_id]

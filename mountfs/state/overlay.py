@@ -1,0 +1,92 @@
+"""The content of a file that was written here: generations over a committed source.
+
+Plain values in memory; `overlays.Overlays` changes them, always together with their rows.
+"""
+
+from typing import NamedTuple
+
+from mountfs.core.extents import Extents
+
+
+class Source(NamedTuple):
+    """Committed content below an overlay: that revision, possibly of another node."""
+
+    node_id: int
+    revision: int
+    manifest_id: bytes
+    entries: bytes
+    size_bytes: int
+
+
+class Generation:
+    """One layer. Implements `core.layers.Layer`."""
+
+    __slots__ = (
+        "extents",
+        "generation_id",
+        "held_bytes",
+        "is_frozen",
+        "is_staged",
+        "last_row",
+        "size_bytes",
+        "small_bytes",
+        "synced_through",
+        "touched",
+        "visible_below_bytes",
+    )
+
+    def __init__(
+        self, generation_id: int, size_bytes: int, visible_below_bytes: int, synced_through: int
+    ) -> None:
+        self.generation_id = generation_id
+        self.size_bytes = size_bytes
+        self.visible_below_bytes = visible_below_bytes
+        self.synced_through = synced_through
+        self.extents = Extents()
+        self.is_frozen = False
+        self.is_staged = False
+        """Whether it has a staging file: then no small write is kept as a row any more."""
+        self.small_bytes = 0
+        self.held_bytes = 0
+        self.touched = 0
+        self.last_row: tuple[int, int] | None = None
+        """(touched, end) of the staged write that the next one may extend."""
+
+
+class Overlay:
+    """A file's dirty content."""
+
+    __slots__ = (
+        "expected_revision",
+        "first_change_s",
+        "generations",
+        "is_detached",
+        "last_change_s",
+        "mtime_ns",
+        "node_id",
+        "source",
+        "touched",
+        "writers_count",
+    )
+
+    def __init__(self, node_id: int, expected_revision: int, source: Source | None) -> None:
+        self.node_id = node_id
+        self.expected_revision = expected_revision
+        self.source = source
+        self.generations: list[Generation] = []
+        self.touched = 0
+        """The change counter at the last change of content."""
+        self.mtime_ns = 0
+        self.first_change_s = 0.0
+        """Monotonic, of the oldest change that is not frozen; 0 after a restart."""
+        self.last_change_s = 0.0
+        self.writers_count = 0
+        """Handles open for writing."""
+        self.is_detached = False
+        """Nobody's any more but for open handles: unlinked, or replaced."""
+
+    @property
+    def size_bytes(self) -> int:
+        if self.generations:
+            return self.generations[-1].size_bytes
+        return self.source.size_bytes if self.source else 0

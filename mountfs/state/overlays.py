@@ -1,0 +1,360 @@
+"""Where writes go: bytes first, their row second, the answer third.
+
+A small write into a generation that has no staging file is a row of its own; larger ones, and
+everything once the small ones add up, go to the generation's sparse file. `overlay_log` replays to
+the same extents after a crash; a row that is there has its bytes in place, because they were
+written before it (SIGKILL), or because `synced_through` says so (power loss).
+"""
+
+import sqlite3
+from collections.abc import Iterable, Iterator
+from typing import Final
+
+from mountfs.clock import Clock
+from mountfs.core.extents import STAGED, Extent
+from mountfs.errors import StagingFull
+from mountfs.state.counter import ChangeCounter
+from mountfs.state.database import Database
+from mountfs.state.overlay import Generation, Overlay, Source
+from mountfs.state.staging import StagingFiles
+
+SMALL_WRITE_BYTES_MAX: Final = 16 * 1024
+SMALL_BYTES_MAX: Final = 64 * 1024
+"""Small writes that one generation keeps as rows, together."""
+assert SMALL_WRITE_BYTES_MAX <= SMALL_BYTES_MAX
+
+
+class Overlays:
+    """All overlays of one drive. One thread: the event loop's."""
+
+    def __init__(
+        self,
+        database: Database,
+        staging: StagingFiles,
+        counter: ChangeCounter,
+        clock: Clock,
+        *,
+        staging_limit_bytes: int,
+    ) -> None:
+        self._database = database
+        self._staging = staging
+        self._counter = counter
+        self._clock = clock
+        self._by_node: dict[int, Overlay] = {}
+        self.staging_limit_bytes = staging_limit_bytes
+        self.dirty_bytes = 0
+        """Bytes held by all generations; bytes written twice may count twice until they matter."""
+        self._load()
+
+    # What there is ---------------------------------------------------------------------------
+
+    def get(self, node_id: int) -> Overlay | None:
+        return self._by_node.get(node_id)
+
+    def __iter__(self) -> Iterator[Overlay]:
+        return iter(list(self._by_node.values()))
+
+    def __len__(self) -> int:
+        return len(self._by_node)
+
+    def read(self, generation: Generation, extent: Extent) -> bytes:
+        """Return the bytes of `extent`, which lies in `generation`."""
+        length = extent.end - extent.start
+        if extent.place == STAGED:
+            return self._staging.read(generation.generation_id, extent.start, length)
+        within = extent.start - extent.origin
+        return self.small_write(extent.place)[within : within + length]
+
+    def small_write(self, place: int) -> bytes:
+        """Return a whole small write by its row's number."""
+        row = self._database.execute(
+            "SELECT data FROM overlay_log WHERE touched = ?", (place,)
+        ).fetchone()
+        return bytes(row[0])
+
+    # Changes ---------------------------------------------------------------------------------
+
+    def begin(self, node_id: int, *, expected_revision: int, source: Source | None) -> Overlay:
+        """Return a new overlay, without generations, for a node that has none."""
+        assert node_id not in self._by_node
+        overlay = Overlay(node_id, expected_revision, source)
+        self._by_node[node_id] = overlay
+        self._store(overlay)
+        return overlay
+
+    def write(self, overlay: Overlay, offset: int, data: bytes, *, now_ns: int) -> None:
+        """Put `data` at `offset`. Survives SIGKILL on return; for power loss see `sync_plan`.
+
+        Raises:
+            StagingFull: What is not on the server fills its share of the disk.
+            LocalStorageFull: The disk is full. Nothing was changed.
+        """
+        if not data:
+            return
+        self._check_room(len(data))
+        generation = self._top(overlay)
+        end = offset + len(data)
+        is_small = (
+            len(data) <= SMALL_WRITE_BYTES_MAX
+            and not generation.is_staged
+            and generation.small_bytes + len(data) <= SMALL_BYTES_MAX
+        )
+        if is_small:
+            touched = self._counter.next()
+            self._log(generation, touched, offset, end, data, now_ns)
+            generation.extents.cover(offset, end, touched, offset)
+            generation.small_bytes += len(data)
+        else:
+            touched = self._write_staged(generation, offset, data, now_ns)
+        generation.held_bytes += len(data)
+        self.dirty_bytes += len(data)
+        generation.size_bytes = max(generation.size_bytes, end)
+        self._changed(overlay, generation, touched, now_ns)
+
+    def truncate(self, overlay: Overlay, size_bytes: int, *, now_ns: int) -> None:
+        """Set the size: bytes behind it are gone for good, bytes it adds are zero."""
+        generation = self._top(overlay)
+        touched = self._counter.next()
+        self._log(generation, touched, size_bytes, None, None, now_ns)
+        _replay_truncation(generation, size_bytes)
+        self._changed(overlay, generation, touched, now_ns)
+
+    def freeze(self, overlay: Overlay) -> None:
+        """Later writes go to a new generation. O(1)."""
+        if overlay.generations:
+            overlay.generations[-1].is_frozen = True
+        overlay.first_change_s = 0.0
+
+    def retire(self, overlay: Overlay, generation_ids: Iterable[int], committed: Source) -> None:
+        """The server has these generations, as `committed`: the overlay's lowest ones."""
+        gone = set(generation_ids)
+        retired = overlay.generations[: len(gone)]
+        assert {generation.generation_id for generation in retired} == gone
+        del overlay.generations[: len(gone)]
+        with self._database.transaction():
+            for generation in retired:
+                self._forget(generation)
+            if overlay.generations or overlay.is_detached:
+                overlay.source = committed
+                overlay.expected_revision = committed.revision
+                self._store(overlay)
+            else:
+                self._drop_row(overlay)
+
+    def rebase(self, overlay: Overlay, expected_revision: int) -> None:
+        """A commit of the overlay is to replace this head."""
+        overlay.expected_revision = expected_revision
+        self._store(overlay)
+
+    def move(self, overlay: Overlay, node_id: int, *, expected_revision: int) -> None:
+        """Make the overlay that of another node, which has none."""
+        assert node_id not in self._by_node
+        with self._database.transaction():
+            self._drop_row(overlay)
+            overlay.node_id = node_id
+            overlay.expected_revision = expected_revision
+            self._by_node[node_id] = overlay
+            self._store(overlay)
+            self._database.execute_many(
+                "UPDATE generation SET node_id = ? WHERE generation_id = ?",
+                [(node_id, generation.generation_id) for generation in overlay.generations],
+            )
+
+    def detach(self, overlay: Overlay) -> None:
+        """The file has no name any more: never sent, gone after a crash, usable until `dispose`."""
+        self._drop_row(overlay)
+        overlay.is_detached = True
+
+    def dispose(self, overlay: Overlay) -> None:
+        """Drop what the overlay holds. It must be detached, or is dropped from its node."""
+        with self._database.transaction():
+            if not overlay.is_detached:
+                self._drop_row(overlay)
+            for generation in overlay.generations:
+                self._forget(generation)
+        overlay.generations.clear()
+
+    # Durability ------------------------------------------------------------------------------
+
+    def unsynced(self, overlay: Overlay) -> list[int]:
+        """Return the generations whose staged bytes may not be on the platter yet."""
+        return [
+            generation.generation_id
+            for generation in overlay.generations
+            if generation.is_staged and generation.touched > generation.synced_through
+        ]
+
+    def sync_file(self, generation_id: int) -> None:
+        """Put a generation's staged bytes on the platter. Blocks; for a worker thread."""
+        self._staging.sync(generation_id)
+
+    def mark_synced(self, overlay: Overlay, through: int) -> None:
+        """Record that staged writes up to the change `through` are on the platter."""
+        for generation in overlay.generations:
+            if generation.is_staged and generation.synced_through < through:
+                generation.synced_through = through
+                generation.last_row = None
+                self._database.execute(
+                    "UPDATE generation SET synced_through = ? WHERE generation_id = ?",
+                    (through, generation.generation_id),
+                )
+
+    # Inside ----------------------------------------------------------------------------------
+
+    def _top(self, overlay: Overlay) -> Generation:
+        if overlay.generations and not overlay.generations[-1].is_frozen:
+            return overlay.generations[-1]
+        size = overlay.size_bytes
+        cursor = self._database.execute(
+            "INSERT INTO generation (node_id, size_bytes, visible_below_bytes, synced_through) "
+            "VALUES (?,?,?,0)",
+            (overlay.node_id, size, size),
+        )
+        assert cursor.lastrowid is not None
+        generation = Generation(cursor.lastrowid, size, size, 0)
+        overlay.generations.append(generation)
+        return generation
+
+    def _write_staged(self, generation: Generation, offset: int, data: bytes, now_ns: int) -> int:
+        if not generation.is_staged:
+            self._spill(generation, now_ns)
+        end = offset + len(data)
+        self._staging.write(generation.generation_id, offset, data)
+        if generation.last_row is not None and generation.last_row[1] == offset:
+            # Extending the last row keeps a file written from front to back at one row.
+            touched = generation.last_row[0]
+            self._database.execute(
+                "UPDATE overlay_log SET end_at = ?, at_ns = ? WHERE touched = ?",
+                (end, now_ns, touched),
+            )
+        else:
+            touched = self._counter.next()
+            self._log(generation, touched, offset, end, None, now_ns)
+        generation.last_row = (touched, end)
+        generation.extents.cover(offset, end)
+        return touched
+
+    def _spill(self, generation: Generation, now_ns: int) -> None:
+        """Move the small writes into a staging file: bytes first, then their rows."""
+        extents = list(generation.extents)
+        for extent in extents:
+            self._staging.write(
+                generation.generation_id, extent.start, self.read(generation, extent)
+            )
+        with self._database.transaction():
+            self._database.execute(
+                "DELETE FROM overlay_log WHERE generation_id = ? AND data IS NOT NULL",
+                (generation.generation_id,),
+            )
+            for extent in extents:
+                touched = self._counter.next()
+                self._log(generation, touched, extent.start, extent.end, None, now_ns)
+                generation.extents.cover(extent.start, extent.end)
+        generation.is_staged = True
+        generation.small_bytes = 0
+
+    def _log(
+        self,
+        generation: Generation,
+        touched: int,
+        start: int,
+        end: int | None,
+        data: bytes | None,
+        now_ns: int,
+    ) -> None:
+        self._database.execute(
+            "INSERT INTO overlay_log (touched, generation_id, start_at, end_at, data, at_ns) "
+            "VALUES (?,?,?,?,?,?)",
+            (touched, generation.generation_id, start, end, data, now_ns),
+        )
+        generation.last_row = None
+
+    def _changed(self, overlay: Overlay, generation: Generation, touched: int, now_ns: int) -> None:
+        generation.touched = overlay.touched = max(touched, overlay.touched)
+        overlay.mtime_ns = now_ns
+        overlay.last_change_s = self._clock.monotonic_s()
+        overlay.first_change_s = overlay.first_change_s or overlay.last_change_s
+
+    def _store(self, overlay: Overlay) -> None:
+        if overlay.is_detached:
+            return
+        source = overlay.source or Source(0, 0, b"", b"", 0)
+        self._database.execute(
+            "INSERT OR REPLACE INTO overlay (node_id, expected_revision, source_node, "
+            "source_revision, source_manifest_id, source_entries, source_size_bytes) "
+            "VALUES (?,?,?,?,?,?,?)",
+            (overlay.node_id, overlay.expected_revision, *source),
+        )
+
+    def _drop_row(self, overlay: Overlay) -> None:
+        if self._by_node.get(overlay.node_id) is overlay:
+            del self._by_node[overlay.node_id]
+            self._database.execute("DELETE FROM overlay WHERE node_id = ?", (overlay.node_id,))
+
+    def _forget(self, generation: Generation) -> None:
+        self.dirty_bytes -= generation.held_bytes
+        self._forget_rows(generation.generation_id)
+
+    def _forget_rows(self, generation_id: int) -> None:
+        self._database.execute("DELETE FROM generation WHERE generation_id = ?", (generation_id,))
+        self._database.execute("DELETE FROM overlay_log WHERE generation_id = ?", (generation_id,))
+        self._staging.remove(generation_id)
+
+    def _check_room(self, length: int) -> None:
+        if self.dirty_bytes + length > self.staging_limit_bytes:
+            self._recount()  # bytes written over and over were counted over and over
+            if self.dirty_bytes + length > self.staging_limit_bytes:
+                raise StagingFull("what waits for the server fills the staging area")
+
+    def _recount(self) -> None:
+        self.dirty_bytes = 0
+        for overlay in self._by_node.values():
+            for generation in overlay.generations:
+                generation.held_bytes = sum(e.end - e.start for e in generation.extents)
+                self.dirty_bytes += generation.held_bytes
+
+    def _load(self) -> None:
+        execute = self._database.execute
+        for node_id, expected, *source in execute("SELECT * FROM overlay").fetchall():
+            overlay = Overlay(node_id, expected, Source(*source) if source[0] else None)
+            self._by_node[node_id] = overlay
+            for row in execute(
+                "SELECT generation_id, size_bytes, visible_below_bytes, synced_through "
+                "FROM generation WHERE node_id = ? ORDER BY generation_id",
+                (node_id,),
+            ).fetchall():
+                generation = Generation(*row)
+                self._replay(overlay, generation)
+                overlay.generations.append(generation)
+        # What was detached when the last run ended belongs to nobody.
+        kept = {g.generation_id for o in self._by_node.values() for g in o.generations}
+        stored = {row[0] for row in execute("SELECT generation_id FROM generation").fetchall()}
+        for generation_id in (stored | self._staging.generation_ids()) - kept:
+            self._forget_rows(generation_id)
+        self._recount()
+
+    def _replay(self, overlay: Overlay, generation: Generation) -> None:
+        rows: sqlite3.Cursor = self._database.execute(
+            "SELECT touched, start_at, end_at, length(data), at_ns FROM overlay_log "
+            "WHERE generation_id = ? ORDER BY touched",
+            (generation.generation_id,),
+        )
+        for touched, start, end, data_length, at_ns in rows.fetchall():
+            if end is None:
+                _replay_truncation(generation, start)
+            elif data_length is None:
+                generation.is_staged = True
+                generation.extents.cover(start, end)
+                generation.size_bytes = max(generation.size_bytes, end)
+            else:
+                generation.small_bytes += data_length
+                generation.extents.cover(start, end, touched, start)
+                generation.size_bytes = max(generation.size_bytes, end)
+            generation.touched = overlay.touched = touched
+            overlay.mtime_ns = at_ns
+
+
+def _replay_truncation(generation: Generation, size_bytes: int) -> None:
+    generation.extents.truncate(size_bytes)
+    generation.visible_below_bytes = min(generation.visible_below_bytes, size_bytes)
+    generation.size_bytes = size_bytes

@@ -1,0 +1,104 @@
+"""Everything this device knows of one drive, opened together."""
+
+import os
+from pathlib import Path
+from typing import Final
+
+from backend_server.protocol.identity import DriveId
+from backend_server.protocol.messages import QuotaState
+from mountfs.clock import Clock, SystemClock
+from mountfs.errors import SetupError
+from mountfs.state.batches import Batches
+from mountfs.state.counter import ChangeCounter
+from mountfs.state.database import Database
+from mountfs.state.inodes import InodeAliases
+from mountfs.state.local_changes import LocalChanges
+from mountfs.state.mirror import Mirror
+from mountfs.state.overlays import Overlays
+from mountfs.state.parking import Parking
+from mountfs.state.staging import StagingFiles
+from mountfs.state.tree import LocalTree
+
+DEFAULT_STAGING_LIMIT_BYTES: Final = 20 << 30
+
+
+class StateStore:
+    """Open with `open`, close with `close`. One process, one thread: the event loop's."""
+
+    def __init__(
+        self, folder: Path, drive_id: DriveId, *, clock: Clock, staging_limit_bytes: int
+    ) -> None:
+        self.drive_id = drive_id
+        self.folder = folder
+        self.clock = clock
+        self.database = Database(folder / "state.db")
+        self.counter = ChangeCounter(self.database)
+        self.staging = StagingFiles(folder / "staging")
+        self.mirror = Mirror(self.database)
+        self.changes = LocalChanges(self.database, self.counter, clock)
+        self.overlays = Overlays(
+            self.database, self.staging, self.counter, clock,
+            staging_limit_bytes=staging_limit_bytes,
+        )  # fmt: skip
+        self.tree = LocalTree(self.mirror, self.changes, self.overlays)
+        self.inodes = InodeAliases(self.database)
+        self.batches = Batches(self.database)
+        self.parking = Parking(self.database)
+
+    @classmethod
+    def open(
+        cls,
+        folder: Path,
+        drive_id: DriveId,
+        *,
+        clock: Clock | None = None,
+        staging_limit_bytes: int = DEFAULT_STAGING_LIMIT_BYTES,
+    ) -> "StateStore":
+        """Return the state of a drive, made if it is not there.
+
+        Raises:
+            SetupError: The folder cannot be written, or holds a newer version's state.
+        """
+        try:
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        except OSError as error:
+            raise SetupError(
+                f"the state folder {folder} cannot be made: {error.strerror}",
+                remedy="choose another with --state",
+            ) from error
+        if not os.access(folder, os.W_OK):
+            raise SetupError(
+                f"the state folder {folder} cannot be written",
+                remedy="choose another with --state, or change its owner",
+            )
+        return cls(
+            folder, drive_id, clock=clock or SystemClock(), staging_limit_bytes=staging_limit_bytes
+        )
+
+    @property
+    def cursor(self) -> str:
+        """Where the mirror stands; empty before the first snapshot."""
+        return self.value("cursor")
+
+    def value(self, key: str) -> str:
+        row = self.database.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()
+        return str(row[0]) if row else ""
+
+    def set_value(self, key: str, value: str) -> None:
+        """Joins the caller's transaction."""
+        self.database.execute("INSERT OR REPLACE INTO meta (key, value) VALUES (?,?)", (key, value))
+
+    @property
+    def quota(self) -> QuotaState:
+        """The server's word as of the last answer; all zero before the first."""
+        fields = [int(field) for field in self.value("quota").split()] or [0, 0, 0]
+        return QuotaState(*fields)
+
+    def set_quota(self, quota: QuotaState) -> None:
+        """Joins the caller's transaction."""
+        self.set_value("quota", f"{quota.limit_bytes} {quota.used_bytes} {quota.reserved_bytes}")
+
+    def close(self) -> None:
+        """Nothing that was answered is lost by not calling it."""
+        self.staging.close()
+        self.database.close()

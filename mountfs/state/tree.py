@@ -1,0 +1,182 @@
+"""The tree as programs see it: the mirror, with what was changed here on top."""
+
+from collections.abc import Iterator
+
+from backend_server.protocol.messages import NodeKind
+from mountfs.state.local_changes import Key, LocalChanges
+from mountfs.state.mirror import Mirror
+from mountfs.state.overlay import Overlay, Source
+from mountfs.state.overlays import Overlays
+from mountfs.state.records import LocalNode, NodeRecord
+
+_LISTING_PAGE: int = 512
+
+
+class LocalTree:
+    """Reads merge, changes go to `LocalChanges`. One thread: the event loop's."""
+
+    def __init__(self, mirror: Mirror, changes: LocalChanges, overlays: Overlays) -> None:
+        self._mirror = mirror
+        self._changes = changes
+        self._overlays = overlays
+
+    # Reading ---------------------------------------------------------------------------------
+
+    def node(self, node_id: int) -> NodeRecord | None:
+        """Return the node with what was written and set here; None if nobody knows it."""
+        record = self._mirror.node(node_id)
+        local = self._changes.nodes.get(node_id)
+        if local is not None:
+            record = _with_attributes(record, local)
+        if record is None:
+            return None
+        overlay = self._overlays.get(node_id)
+        if overlay is not None:
+            record = with_content(record, overlay, local.touched if local else 0)
+        return record
+
+    def child(self, parent: int, name: bytes) -> int:
+        """Return the node that (parent, name) leads to; 0 for nothing."""
+        row = self._changes.dentries.get((parent, name))
+        return row.node_id if row is not None else self._mirror.child(parent, name)
+
+    def children(self, parent: int, after: bytes = b"") -> Iterator[tuple[bytes, int]]:
+        """Yield (name, node) behind the name `after`, by name.
+
+        Read in pages: changes made while it is consumed may or may not be seen, but no name comes
+        twice, and no name that stays is left out.
+        """
+        while True:
+            page = self._mirror.children(parent, after, _LISTING_PAGE)
+            is_last = len(page) < _LISTING_PAGE
+            upper = None if is_last else page[-1][0]
+            changed = self._changes.names_in(parent)
+            merged = dict(page)
+            merged.update(
+                (name, node_id)
+                for name, node_id in changed.items()
+                if name > after and (upper is None or name <= upper)
+            )
+            for name in sorted(merged):
+                if merged[name]:
+                    yield name, merged[name]
+            if is_last:
+                return
+            assert upper is not None
+            after = upper
+
+    def places(self, node_id: int) -> list[Key]:
+        """Return every (parent, name) that leads to the node."""
+        dentries = self._changes.dentries
+        kept = [key for key in self._mirror.places(node_id) if key not in dentries]
+        return kept + sorted(self._changes.places(node_id))
+
+    def has_children(self, parent: int) -> bool:
+        return next(self.children(parent), None) is not None
+
+    def is_inside(self, node_id: int, ancestor: int) -> bool:
+        """Whether the folder `node_id` is `ancestor` or lies below it."""
+        seen = set()
+        while node_id and node_id not in seen:
+            if node_id == ancestor:
+                return True
+            seen.add(node_id)
+            places = self.places(node_id)
+            node_id = places[0][0] if places else 0
+        return False
+
+    def path_of(self, node_id: int) -> bytes:
+        """Return a path from the drive's root, for people to read; `?` where it has none."""
+        names: list[bytes] = []
+        while node_id != 1 and len(names) < 4096:
+            places = self.places(node_id)
+            if not places:
+                return b"?/" + b"/".join(reversed(names))
+            node_id, name = places[0]
+            names.append(name)
+        return b"/".join(reversed(names))
+
+    # Changing --------------------------------------------------------------------------------
+
+    def set_child(self, parent: int, name: bytes, node_id: int) -> None:
+        """Make (parent, name) lead to `node_id`; 0: to nothing."""
+        expected = 0
+        if (parent, name) not in self._changes.dentries:
+            expected = self._mirror.child(parent, name)
+        self._changes.set_dentry(parent, name, node_id, expected=expected)
+
+    def create(self, record: NodeRecord) -> None:
+        """Make a node that the server has not seen; it needs a dentry next."""
+        self._changes.put_node(self._local(record, is_created=True))
+
+    def set_attributes(self, record: NodeRecord) -> None:
+        """Take mode, owner and times of `record` for its node."""
+        old = self._changes.nodes.get(record.node_id)
+        is_created = old is not None and old.is_created
+        if old is not None:
+            record = record._replace(attributes_version=old.attributes_version)
+        self._changes.put_node(self._local(record, is_created=is_created))
+        overlay = self._overlays.get(record.node_id)
+        if overlay is not None and overlay.generations:
+            # The next write must get a number of its own: it decides whose mtime is newer.
+            overlay.generations[-1].last_row = None
+
+    def overlay_of(self, record: NodeRecord) -> Overlay:
+        """Return the file's overlay, a new one if it has none."""
+        overlay = self._overlays.get(record.node_id)
+        if overlay is None:
+            overlay = self._overlays.begin(
+                record.node_id, expected_revision=record.revision, source=source_of(record)
+            )
+        return overlay
+
+    def _local(self, record: NodeRecord, *, is_created: bool) -> LocalNode:
+        return LocalNode(
+            record.node_id,
+            record.kind,
+            record.mode,
+            record.uid,
+            record.gid,
+            record.mtime_ns,
+            record.ctime_ns,
+            record.attributes_version,
+            record.target,
+            record.rdev,
+            is_created,
+            self._changes.next_touch(),
+        )
+
+
+def source_of(record: NodeRecord) -> Source | None:
+    """Return the committed content of a file, None if it is empty. Pure."""
+    if record.kind != NodeKind.FILE or not record.size_bytes:
+        return None
+    return Source(
+        record.node_id, record.revision, record.manifest_id, record.entries, record.size_bytes
+    )
+
+
+def with_content(record: NodeRecord, overlay: Overlay, attributes_touched: int) -> NodeRecord:
+    """Return `record` with size and times as the overlay says. Pure."""
+    mtime_ns, ctime_ns = record.mtime_ns, record.ctime_ns
+    if overlay.touched:
+        ctime_ns = max(ctime_ns, overlay.mtime_ns)
+        if overlay.touched > attributes_touched:
+            mtime_ns = overlay.mtime_ns
+    return record._replace(size_bytes=overlay.size_bytes, mtime_ns=mtime_ns, ctime_ns=ctime_ns)
+
+
+def _with_attributes(record: NodeRecord | None, local: LocalNode) -> NodeRecord:
+    if record is None:
+        size = len(local.target) if local.kind == NodeKind.SYMLINK else 0
+        return NodeRecord(
+            local.node_id, local.kind, local.mode, local.uid, local.gid, local.mtime_ns,
+            local.ctime_ns, local.attributes_version, size, 0, b"", b"", local.target, local.rdev,
+        )  # fmt: skip
+    return record._replace(
+        mode=local.mode,
+        uid=local.uid,
+        gid=local.gid,
+        mtime_ns=local.mtime_ns,
+        ctime_ns=local.ctime_ns,
+    )
