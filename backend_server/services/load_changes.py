@@ -1,0 +1,45 @@
+"""GET changes: what changed behind a cursor."""
+
+from sqlalchemy import Connection
+
+from backend_server.domain.caller import Caller
+from backend_server.metadata.database import Database
+from backend_server.metadata.drive_rows import load_drive
+from backend_server.protocol.identity import DriveId
+from backend_server.protocol.limits import CHANGES_PAGE_ROWS_MAX
+from backend_server.protocol.messages import ChangesPage
+from backend_server.services.authorize import authorize_drive
+from backend_server.services.feed_page import load_feed_page
+from backend_server.services.open_cursor import open_cursor_of
+
+
+class LoadChanges:
+    """Reads the feed behind a cursor, a page at a time."""
+
+    def __init__(
+        self, database: Database, *, cursor_key: bytes, rows_max: int = CHANGES_PAGE_ROWS_MAX
+    ) -> None:
+        self._database = database
+        self._cursor_key = cursor_key
+        self._rows_max = rows_max
+
+    async def __call__(self, caller: Caller, drive_id: DriveId, cursor: str) -> ChangesPage:
+        """Return the next page. Also continues a snapshot whose cursor it is given.
+
+        Raises:
+            Refusal: NOT_FOUND; CURSOR_RESET.
+        """
+
+        def work(connection: Connection) -> ChangesPage:
+            authorize_drive(connection, caller, drive_id)
+            drive = load_drive(connection, drive_id)
+            return load_feed_page(
+                connection,
+                caller,
+                drive,
+                open_cursor_of(drive, cursor, cursor_key=self._cursor_key),
+                cursor_key=self._cursor_key,
+                rows_max=self._rows_max,
+            )
+
+        return await self._database.read(work)
