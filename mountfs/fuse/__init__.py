@@ -1,0 +1,15 @@
+"""The kernel's adapter: pyfuse3 in, `mountfs.vfs.interface.FileSystem` out.
+
+pyfuse3 is imported in this package only, and only by the modules that need a mount
+(`operations`, `session`): the rest of the client works on machines without it. Nothing here
+decides what a file system means; it decides only how the kernel is spoken to.
+
+    operations.py      one handler a request: translate, call, translate
+    errno_map.py       the error tree as errno
+    trio_shim.py       how pyfuse3 waits for the kernel without freezing
+    invalidator.py     telling the kernel to forget, from threads of its own
+    mounting.py        is this folder fit to be mounted on; stale mounts; unmounting
+    mount_table.py     what the kernel says is mounted
+    kernel_tuning.py   read-ahead and request limits that only root may raise
+    session.py         one mount from INIT to unmount
+"""

@@ -1,0 +1,337 @@
+"""Turns kernel requests into `FileSystem` calls. Decides nothing.
+
+Every handler is wrapped once: it answers within a deadline, a wait beyond it is cancelled and
+answered with ETIMEDOUT, and whatever goes wrong becomes one bare `FUSEError` (anything else
+would end the mount). Names and attributes are given to the kernel for ever: `KernelCache`
+takes them back.
+"""
+
+import errno
+import functools
+import logging
+import stat
+from collections.abc import Callable, Coroutine, Sequence
+from typing import Any, Concatenate, Final, ParamSpec, TypeVar
+
+import pyfuse3
+import trio
+
+from mountfs.errors import NoSuchEntry
+from mountfs.fuse.errno_map import errno_of
+from mountfs.vfs.interface import (
+    AttributeChanges,
+    Attributes,
+    Caller,
+    FileSystem,
+    Handle,
+    Inode,
+    OpenedFile,
+    RenameFlags,
+)
+
+_LOG = logging.getLogger(__name__)
+
+DEADLINE_S: Final = 30.0
+READ_DEADLINE_S: Final = 15.0
+# A reader waits behind at most one fetch, which has a shorter deadline of its own.
+assert READ_DEADLINE_S < DEADLINE_S
+
+KEEP_FOR_EVER_S: Final = 1e9
+"""For entries, attributes and absent names alike: they are taken back by push."""
+
+_STAT_BLOCK_BYTES: Final = 512
+PREFERRED_REQUEST_BYTES: Final = 128 * 1024
+"""st_blksize: what stdio buffers before it asks us. One request costs the same for 4 KiB."""
+
+_RENAME_FLAGS: Final = {
+    0: RenameFlags.NONE,
+    int(pyfuse3.RENAME_NOREPLACE): RenameFlags.NO_REPLACE,
+    int(pyfuse3.RENAME_EXCHANGE): RenameFlags.EXCHANGE,
+}
+
+P = ParamSpec("P")
+T = TypeVar("T")
+Handler = Callable[Concatenate["Operations", P], Coroutine[Any, Any, T]]
+
+
+def _handler(deadline_s: float) -> Callable[[Handler[P, T]], Handler[P, T]]:
+    """Wrap a handler: a deadline, and no exception but FUSEError."""
+
+    def wrap(handler: Handler[P, T]) -> Handler[P, T]:
+        @functools.wraps(handler)
+        async def answer(self: "Operations", /, *args: P.args, **kwargs: P.kwargs) -> T:
+            failure = errno.ETIMEDOUT
+            try:
+                with trio.CancelScope(deadline=trio.current_time() + deadline_s):
+                    return await handler(self, *args, **kwargs)
+            except pyfuse3.FUSEError as error:
+                failure = error.errno
+            except Exception as error:  # noqa: BLE001 - the last door before the kernel
+                known = errno_of(error)
+                if known is None:
+                    _LOG.exception("%s failed", handler.__name__)
+                failure = errno.EIO if known is None else known
+            else:
+                _LOG.warning("%s took more than %.0f s", handler.__name__, deadline_s)
+            raise pyfuse3.FUSEError(failure)
+
+        return answer
+
+    return wrap
+
+
+class Operations(pyfuse3.Operations):
+    """One instance serves one mount. Handlers that are not here answer ENOSYS.
+
+    ENOSYS is the answer wanted for getxattr (asked before every write otherwise), listxattr,
+    setxattr, removexattr, access (the kernel checks: default_permissions), flush (`release` is
+    all that the file system needs) and poll: the kernel asks each once and never again.
+    """
+
+    # "." and ".." of an inode are only asked for by NFS export, which a mount by inode table
+    # cannot promise across restarts.
+    supports_dot_lookup = False
+    enable_writeback_cache = False
+    enable_acl = False
+
+    def __init__(self, filesystem: FileSystem, *, on_init: Callable[[], None]) -> None:
+        """`on_init` is called once, when the kernel has answered the handshake."""
+        super().__init__()
+        self._filesystem = filesystem
+        self._on_init = on_init
+        self._open_folders: dict[int, int] = {}
+
+    def init(self) -> None:
+        self._on_init()
+
+    # Names and attributes --------------------------------------------------------------------
+
+    @_handler(DEADLINE_S)
+    async def lookup(
+        self, parent_inode: int, name: bytes, ctx: pyfuse3.RequestContext
+    ) -> pyfuse3.EntryAttributes:
+        try:
+            return _entry(await self._filesystem.lookup(Inode(parent_inode), name))
+        except NoSuchEntry:
+            # The kernel caches an absent name only when told so by inode 0.
+            absent = pyfuse3.EntryAttributes()
+            absent.st_ino = 0
+            absent.entry_timeout = KEEP_FOR_EVER_S
+            return absent
+
+    async def forget(self, inode_list: Sequence[tuple[int, int]]) -> None:
+        # Not a request: nobody waits for an answer, but an exception would end the mount.
+        try:
+            self._filesystem.forget([(Inode(inode), count) for inode, count in inode_list])
+        except Exception:  # noqa: BLE001 - the last door before the kernel
+            _LOG.exception("forget failed")
+
+    @_handler(DEADLINE_S)
+    async def getattr(self, inode: int, ctx: pyfuse3.RequestContext) -> pyfuse3.EntryAttributes:
+        return _entry(await self._filesystem.get_attributes(Inode(inode)))
+
+    @_handler(DEADLINE_S)
+    async def setattr(
+        self,
+        inode: int,
+        attr: pyfuse3.EntryAttributes,
+        fields: pyfuse3.SetattrFields,
+        fh: int | None,
+        ctx: pyfuse3.RequestContext,
+    ) -> pyfuse3.EntryAttributes:
+        changes = AttributeChanges(
+            size_bytes=attr.st_size if fields.update_size else None,
+            mode=stat.S_IMODE(attr.st_mode) if fields.update_mode else None,
+            uid=attr.st_uid if fields.update_uid else None,
+            gid=attr.st_gid if fields.update_gid else None,
+            atime_ns=attr.st_atime_ns if fields.update_atime else None,
+            mtime_ns=attr.st_mtime_ns if fields.update_mtime else None,
+        )
+        handle = None if fh is None else Handle(fh)
+        return _entry(await self._filesystem.set_attributes(Inode(inode), changes, handle))
+
+    @_handler(DEADLINE_S)
+    async def readlink(self, inode: int, ctx: pyfuse3.RequestContext) -> bytes:
+        return await self._filesystem.read_link(Inode(inode))
+
+    @_handler(DEADLINE_S)
+    async def mkdir(
+        self, parent_inode: int, name: bytes, mode: int, ctx: pyfuse3.RequestContext
+    ) -> pyfuse3.EntryAttributes:
+        return _entry(
+            await self._filesystem.make_folder(
+                Inode(parent_inode), name, stat.S_IMODE(mode), _caller(ctx)
+            )
+        )
+
+    @_handler(DEADLINE_S)
+    async def mknod(
+        self, parent_inode: int, name: bytes, mode: int, rdev: int, ctx: pyfuse3.RequestContext
+    ) -> pyfuse3.EntryAttributes:
+        return _entry(
+            await self._filesystem.make_node(Inode(parent_inode), name, mode, rdev, _caller(ctx))
+        )
+
+    @_handler(DEADLINE_S)
+    async def symlink(
+        self, parent_inode: int, name: bytes, target: bytes, ctx: pyfuse3.RequestContext
+    ) -> pyfuse3.EntryAttributes:
+        return _entry(
+            await self._filesystem.make_symlink(Inode(parent_inode), name, target, _caller(ctx))
+        )
+
+    @_handler(DEADLINE_S)
+    async def link(
+        self, inode: int, new_parent_inode: int, new_name: bytes, ctx: pyfuse3.RequestContext
+    ) -> pyfuse3.EntryAttributes:
+        return _entry(
+            await self._filesystem.make_link(Inode(inode), Inode(new_parent_inode), new_name)
+        )
+
+    @_handler(DEADLINE_S)
+    async def unlink(self, parent_inode: int, name: bytes, ctx: pyfuse3.RequestContext) -> None:
+        await self._filesystem.remove_file(Inode(parent_inode), name)
+
+    @_handler(DEADLINE_S)
+    async def rmdir(self, parent_inode: int, name: bytes, ctx: pyfuse3.RequestContext) -> None:
+        await self._filesystem.remove_folder(Inode(parent_inode), name)
+
+    @_handler(DEADLINE_S)
+    async def rename(
+        self,
+        parent_inode_old: int,
+        name_old: bytes,
+        parent_inode_new: int,
+        name_new: bytes,
+        flags: int,
+        ctx: pyfuse3.RequestContext,
+    ) -> None:
+        if flags not in _RENAME_FLAGS:
+            raise pyfuse3.FUSEError(errno.EINVAL)
+        await self._filesystem.rename(
+            Inode(parent_inode_old),
+            name_old,
+            Inode(parent_inode_new),
+            name_new,
+            _RENAME_FLAGS[flags],
+        )
+
+    # Content ---------------------------------------------------------------------------------
+
+    @_handler(DEADLINE_S)
+    async def create(
+        self,
+        parent_inode: int,
+        name: bytes,
+        mode: int,
+        flags: int,
+        ctx: pyfuse3.RequestContext,
+    ) -> tuple[pyfuse3.FileInfo, pyfuse3.EntryAttributes]:
+        opened, attributes = await self._filesystem.create(
+            Inode(parent_inode), name, stat.S_IMODE(mode), flags, _caller(ctx)
+        )
+        return _file_info(opened), _entry(attributes)
+
+    @_handler(DEADLINE_S)
+    async def open(self, inode: int, flags: int, ctx: pyfuse3.RequestContext) -> pyfuse3.FileInfo:
+        return _file_info(await self._filesystem.open(Inode(inode), flags))
+
+    @_handler(READ_DEADLINE_S)
+    async def read(self, fh: int, off: int, size: int) -> bytes:
+        # pyfuse3 takes any buffer here, whatever its annotation says.
+        data: Any = await self._filesystem.read(Handle(fh), off, size)
+        return data  # type: ignore[no-any-return]
+
+    @_handler(DEADLINE_S)
+    async def write(self, fh: int, off: int, buf: bytes) -> int:
+        return await self._filesystem.write(Handle(fh), off, buf)
+
+    @_handler(DEADLINE_S)
+    async def fsync(self, fh: int, datasync: bool) -> None:
+        await self._filesystem.fsync(Handle(fh), data_only=datasync)
+
+    @_handler(DEADLINE_S)
+    async def release(self, fh: int) -> None:
+        await self._filesystem.release(Handle(fh))
+
+    # Folders ---------------------------------------------------------------------------------
+
+    @_handler(DEADLINE_S)
+    async def opendir(self, inode: int, ctx: pyfuse3.RequestContext) -> int:
+        handle = await self._filesystem.open_folder(Inode(inode))
+        self._open_folders[handle] = inode
+        return handle
+
+    @_handler(DEADLINE_S)
+    async def readdir(self, fh: int, start_id: int, token: pyfuse3.ReaddirToken) -> None:
+        # The kernel's positions: 1 is behind ".", 2 behind "..", the file system's come on top.
+        for position, name in ((1, b"."), (2, b"..")):
+            if start_id < position and not pyfuse3.readdir_reply(
+                token, name, _dot_entry(self._open_folders[fh]), position
+            ):
+                return
+        entries = await self._filesystem.list_folder(Handle(fh), max(0, start_id - 2))
+        for entry in entries:
+            attributes = entry.attributes
+            if not pyfuse3.readdir_reply(token, entry.name, _entry(attributes), entry.position + 2):
+                return
+            self._filesystem.count_lookup(attributes.inode)
+
+    @_handler(DEADLINE_S)
+    async def releasedir(self, fh: int) -> None:
+        self._open_folders.pop(fh, None)
+        await self._filesystem.release_folder(Handle(fh))
+
+    @_handler(DEADLINE_S)
+    async def fsyncdir(self, fh: int, datasync: bool) -> None:
+        await self._filesystem.fsync_folder(Handle(fh))
+
+    @_handler(DEADLINE_S)
+    async def statfs(self, ctx: pyfuse3.RequestContext) -> pyfuse3.StatvfsData:
+        statistics = await self._filesystem.statistics()
+        reply = pyfuse3.StatvfsData()
+        reply.f_bsize = reply.f_frsize = statistics.block_size_bytes
+        reply.f_blocks = statistics.blocks
+        reply.f_bfree = reply.f_bavail = statistics.blocks_free
+        reply.f_files = statistics.files
+        reply.f_ffree = reply.f_favail = statistics.files_free
+        reply.f_namemax = statistics.name_bytes_max
+        return reply
+
+
+def _caller(ctx: pyfuse3.RequestContext) -> Caller:
+    return Caller(uid=ctx.uid, gid=ctx.gid, pid=ctx.pid)
+
+
+def _file_info(opened: OpenedFile) -> pyfuse3.FileInfo:
+    return pyfuse3.FileInfo(fh=opened.handle, keep_cache=opened.keep_cache)
+
+
+def _dot_entry(inode: int) -> pyfuse3.EntryAttributes:
+    """What the kernel shows for "." and ".."; it looks neither of them up."""
+    entry = pyfuse3.EntryAttributes()
+    entry.st_ino = inode
+    entry.st_mode = stat.S_IFDIR
+    return entry
+
+
+def _entry(attributes: Attributes) -> pyfuse3.EntryAttributes:
+    entry = pyfuse3.EntryAttributes()
+    (
+        entry.st_ino,
+        entry.st_mode,
+        entry.st_nlink,
+        entry.st_uid,
+        entry.st_gid,
+        size_bytes,
+        entry.st_rdev,
+        entry.st_atime_ns,
+        entry.st_mtime_ns,
+        entry.st_ctime_ns,
+    ) = attributes
+    entry.st_size = size_bytes
+    entry.st_blocks = -(-size_bytes // _STAT_BLOCK_BYTES)
+    entry.st_blksize = PREFERRED_REQUEST_BYTES
+    entry.entry_timeout = KEEP_FOR_EVER_S
+    entry.attr_timeout = KEEP_FOR_EVER_S
+    return entry
