@@ -1,0 +1,41 @@
+"""Which values were used since this was last written down.
+
+Recency is a hint: writing it with every read would turn reads into writes. Uses are collected in
+memory and written in one batch; a crash forgets the last half minute of them, no more.
+"""
+
+from itertools import count
+from typing import Final
+
+TOUCHED_COUNT_MAX: Final = 64 * 1024
+"""Beyond so many unwritten uses, new ones are not noted until upkeep ran. About 10 MB."""
+
+
+class Touches:
+    """Keys in the order of their last use. Any thread."""
+
+    def __init__(self) -> None:
+        self._last_use: dict[bytes, int] = {}
+        self._clock = count()
+
+    def touch(self, key: bytes) -> None:
+        """Note a use of `key`, now."""
+        # One dictionary operation, so that readers need no lock among themselves.
+        if len(self._last_use) < TOUCHED_COUNT_MAX or key in self._last_use:
+            self._last_use[key] = next(self._clock)
+
+    def take(self, count_max: int) -> list[bytes]:
+        """Remove and return up to `count_max` keys, least recently used first.
+
+        A use noted while this runs may be lost.
+        """
+        taken, self._last_use = self._last_use, {}
+        in_order = sorted(taken.items(), key=lambda item: item[1])
+        for key, _ in in_order[count_max:]:
+            # Newer uses of the same key, noted meanwhile, win.
+            self._last_use.setdefault(key, next(self._clock))
+        return [key for key, _ in in_order[:count_max]]
+
+    def is_empty(self) -> bool:
+        """Whether no use waits to be written."""
+        return not self._last_use

@@ -1,0 +1,280 @@
+"""The door to LMDB: the only module that imports it. Foreign exceptions end here.
+
+Settings, and why (http://www.lmdb.tech/doc/, https://lmdb.readthedocs.io/):
+
+- no writemap: a full disk would kill the process with SIGBUS;
+- sync and metasync off: a commit survives the process, not the machine (see marks.py);
+- lib_version 0: the 0.9 engine and its file format, whatever later bindings prefer;
+- meminit stays on: unused ends of pages must not carry old heap bytes to the disk;
+- lock.mdb is allocated before LMDB maps it, or a full disk would again mean SIGBUS.
+
+Concurrency: `reading()` may be used from any thread, inline, and must not be held across anything
+that waits. `writing()` blocks until no other write transaction runs, and lives wholly in the
+calling thread. Growing the map invalidates every open transaction: readers hold `_gate`, so does
+`grow`. Buffers from a transaction die with it.
+"""
+
+import errno
+import os
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import Final, Self
+
+import lmdb
+
+from cache.errors import DiskFull, StoreDamaged, StoreError, StoreFull
+
+PAGE_BYTES: Final = 4096
+PAGE_HEADER_BYTES: Final = 16
+# Larger values get pages of their own; smaller ones share one with others.
+SHARED_PAGE_VALUE_BYTES_MAX: Final = 1900
+
+_LOCK_FILE_BYTES: Final = 8192
+_READERS_MAX: Final = 126
+# Of LMDB 0.9: one cache line a reader, and a header of two.
+assert (_READERS_MAX + 2) * 64 <= _LOCK_FILE_BYTES
+
+# LMDB reports a short write as EIO; over quota or over the largest file size is "full" too.
+_FULL_CODES: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO})
+_DAMAGE: Final = (
+    lmdb.CorruptedError,
+    lmdb.PageNotFoundError,
+    lmdb.PanicError,
+    lmdb.InvalidError,
+    lmdb.VersionMismatchError,
+    lmdb.BadDbiError,
+    lmdb.IncompatibleError,
+)
+
+TABLES: Final = (b"items", b"index", b"order", b"pins", b"totals")
+
+
+def _translate(error: lmdb.Error) -> StoreError:
+    if isinstance(error, lmdb.MapFullError | lmdb.TxnFullError):
+        return StoreFull(str(error))
+    if isinstance(error, _DAMAGE):
+        return StoreDamaged(str(error))
+    if error.code in _FULL_CODES:
+        return DiskFull(str(error))
+    return StoreDamaged(str(error))
+
+
+class Transaction:
+    """Reads, and in a write transaction writes, of five sorted tables of bytes.
+
+    Table names are those of TABLES. `get` gives a buffer that dies with the transaction.
+    """
+
+    __slots__ = ("_tables", "_transaction")
+
+    def __init__(
+        self,
+        transaction: "lmdb.Transaction[memoryview]",
+        tables: "dict[bytes, lmdb._Database]",
+    ) -> None:
+        self._transaction = transaction
+        self._tables = tables
+
+    def get(self, table: bytes, key: bytes) -> memoryview | None:
+        """Return the value of `key`, None if there is none."""
+        return self._transaction.get(key, db=self._tables[table])
+
+    def put(self, table: bytes, key: bytes, value: bytes | bytearray) -> None:
+        """Set the value of `key`."""
+        self._transaction.put(key, value, db=self._tables[table])
+
+    def delete(self, table: bytes, key: bytes) -> bool:
+        """Remove `key`; whether it was there."""
+        return self._transaction.delete(key, db=self._tables[table])
+
+    def count(self, table: bytes) -> int:
+        """Return how many keys `table` has. Constant time."""
+        return int(self._transaction.stat(self._tables[table])["entries"])
+
+    def scan(self, table: bytes, start: bytes = b"") -> Iterator[tuple[bytes, bytes]]:
+        """Give copies of (key, value) from `start` on, in key order.
+
+        The table must not be changed while this runs.
+        """
+        with self._transaction.cursor(self._tables[table]) as cursor:
+            found = cursor.set_range(start) if start else cursor.first()
+            while found:
+                yield bytes(cursor.key()), bytes(cursor.value())
+                found = cursor.next()
+
+    def last_key(self, table: bytes) -> bytes | None:
+        """Return the greatest key of `table`, None if it is empty."""
+        with self._transaction.cursor(self._tables[table]) as cursor:
+            return bytes(cursor.key()) if cursor.last() else None
+
+
+class _Reading:
+    """A read transaction. Written out, not generated: it stands in every cached read."""
+
+    __slots__ = ("_store", "_transaction")
+
+    def __init__(self, store: "Store") -> None:
+        self._store = store
+
+    def __enter__(self) -> Transaction:
+        self._store._gate.acquire()
+        try:
+            self._transaction = self._store._environment.begin(buffers=True)
+        except lmdb.Error as error:
+            self._store._gate.release()
+            raise _translate(error) from error
+        return Transaction(self._transaction, self._store._tables)
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None
+    ) -> None:
+        try:
+            self._transaction.abort()
+        finally:
+            self._store._gate.release()
+        if isinstance(error, lmdb.Error):
+            raise _translate(error) from error
+
+
+class _Writing:
+    """A write transaction: committed at the end of the block, or as if it had never been."""
+
+    __slots__ = ("_store", "_transaction")
+
+    def __init__(self, store: "Store") -> None:
+        self._store = store
+
+    def __enter__(self) -> Transaction:
+        try:
+            self._transaction = self._store._environment.begin(write=True, buffers=True)
+        except lmdb.Error as error:
+            raise _translate(error) from error
+        return Transaction(self._transaction, self._store._tables)
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None
+    ) -> None:
+        if error is not None:
+            self._transaction.abort()
+            if isinstance(error, lmdb.Error):
+                raise _translate(error) from error
+            return
+        try:
+            self._transaction.commit()
+        except lmdb.Error as failure:
+            raise _translate(failure) from failure
+
+
+class Store:
+    """Five sorted tables in one file, with transactions."""
+
+    def __init__(
+        self, environment: lmdb.Environment, tables: "dict[bytes, lmdb._Database]", path: Path
+    ) -> None:
+        self._environment = environment
+        self._tables = tables
+        self._path = path
+        self._gate = threading.Lock()
+
+    @classmethod
+    def open(cls, folder: Path, *, map_bytes: int) -> Self:
+        """Open or make the database in `folder`.
+
+        Raises:
+            StoreDamaged: What is there is no whole database.
+            OSError, DiskFull: The folder cannot be written, or the disk is full.
+        """
+        data_path = folder / "data.mdb"
+        _check_size_before_mapping(data_path)
+        _allocate_lock_file(folder / "lock.mdb")
+        try:
+            environment = lmdb.Environment(
+                str(folder),
+                map_size=map_bytes,
+                subdir=True,
+                create=False,
+                mode=0o600,
+                sync=False,
+                metasync=False,
+                writemap=False,
+                readahead=True,
+                max_dbs=len(TABLES),
+                max_readers=_READERS_MAX,
+                max_spare_txns=1,
+                lib_version=0,
+            )
+        except lmdb.Error as error:
+            raise _translate(error) from error
+        try:
+            last_page = environment.info()["last_pgno"]
+            if (last_page + 1) * PAGE_BYTES > data_path.stat().st_size and last_page > 1:
+                # Touching a page beyond the end would be SIGBUS.
+                raise StoreDamaged("the database file is shorter than it says")
+            tables = {name: environment.open_db(name) for name in TABLES}
+        except lmdb.Error as error:
+            environment.close()
+            raise _translate(error) from error
+        except BaseException:
+            environment.close()
+            raise
+        return cls(environment, tables, data_path)
+
+    def reading(self) -> _Reading:
+        """Return a read transaction as a context manager. Any thread."""
+        return _Reading(self)
+
+    def writing(self) -> _Writing:
+        """Return a write transaction as a context manager. Blocks while another one runs."""
+        return _Writing(self)
+
+    @property
+    def map_bytes(self) -> int:
+        """How large the file may grow."""
+        return int(self._environment.info()["map_size"])
+
+    def grow(self, map_bytes: int) -> None:
+        """Let the file grow to `map_bytes`; a smaller value changes nothing.
+
+        No write transaction may run. Waits for readers.
+        """
+        with self._gate:
+            if map_bytes > self.map_bytes:
+                self._environment.set_mapsize(map_bytes)
+
+    def file_bytes(self) -> int:
+        """Return the size of the database file."""
+        return self._path.stat().st_size
+
+    def sync(self) -> None:
+        """Make every commit durable. Raises `StoreError`."""
+        try:
+            self._environment.sync(True)
+        except lmdb.Error as error:
+            raise _translate(error) from error
+
+    def close(self) -> None:
+        """Close the database; waits for readers. Idempotent."""
+        with self._gate:
+            self._environment.close()
+
+
+def remove_store(folder: Path) -> None:
+    """Remove the database files in `folder`. Raises OSError."""
+    for name in ("data.mdb", "lock.mdb"):
+        (folder / name).unlink(missing_ok=True)
+
+
+def _check_size_before_mapping(data_path: Path) -> None:
+    """Raises StoreDamaged if not even the two meta pages are there."""
+    if data_path.exists() and 0 < data_path.stat().st_size < 2 * PAGE_BYTES:
+        raise StoreDamaged("the database file is cut off")
+
+
+def _allocate_lock_file(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        os.posix_fallocate(descriptor, 0, _LOCK_FILE_BYTES)
+    finally:
+        os.close(descriptor)
