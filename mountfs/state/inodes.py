@@ -4,6 +4,8 @@ An inode's number is its node's, until a save makes the program's inode live on 
 only such inodes have a row.
 """
 
+from collections import Counter
+
 from mountfs.state.database import Database
 
 
@@ -42,3 +44,21 @@ class InodeAliases:
     def forget_node(self, node_id: int) -> None:
         """The node is gone for good."""
         self.point(node_id, node_id)
+
+
+class Writers:
+    """Which inodes are open for writing: whoever sends content waits for the last close."""
+
+    def __init__(self) -> None:
+        self._counts: Counter[int] = Counter()
+
+    def opened(self, inode: int) -> None:
+        self._counts[inode] += 1
+
+    def closed(self, inode: int) -> None:
+        self._counts[inode] -= 1
+        if not self._counts[inode]:
+            del self._counts[inode]
+
+    def __contains__(self, inode: int) -> bool:
+        return inode in self._counts

@@ -42,15 +42,18 @@ class Mirror:
             "SELECT parent, name FROM dentry WHERE node_id = ?", (node_id,)
         ).fetchall()
 
-    def files_in(self, parent: int, limit: int) -> Iterator[NodeRecord]:
-        """Yield up to `limit` files with content in a folder, by name."""
+    def files_from(
+        self, parent: int, name: bytes, limit: int
+    ) -> Iterator[tuple[bytes, NodeRecord]]:
+        """Yield up to `limit` files with content of a folder, by name, from `name` on."""
+        columns = ", ".join(f"node.{column.strip()}" for column in _COLUMNS.split(","))
         rows = self._database.execute(
-            f"SELECT {', '.join('node.' + c.strip() for c in _COLUMNS.split(','))} FROM dentry "
-            "JOIN node USING (node_id) WHERE parent = ? AND kind = ? AND size_bytes > 0 "
-            "ORDER BY name LIMIT ?",
-            (parent, int(NodeKind.FILE), limit),
+            f"SELECT dentry.name, {columns} FROM dentry JOIN node USING (node_id) "
+            "WHERE parent = ? AND name >= ? AND kind = ? AND size_bytes > 0 ORDER BY name LIMIT ?",
+            (parent, name, int(NodeKind.FILE), limit),
         )
-        return map(NodeRecord._make, rows.fetchall())
+        for found, *columns_of in rows.fetchall():
+            yield found, NodeRecord._make(columns_of)
 
     def apply(self, nodes: list[NodeState], dentries: list[DentryState]) -> None:
         """Put the states of a feed into the mirror. Idempotent. Joins the caller's transaction.

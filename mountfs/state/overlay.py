@@ -66,7 +66,6 @@ class Overlay:
         "node_id",
         "source",
         "touched",
-        "writers_count",
     )
 
     def __init__(self, node_id: int, expected_revision: int, source: Source | None) -> None:
@@ -80,8 +79,6 @@ class Overlay:
         self.first_change_s = 0.0
         """Monotonic, of the oldest change that is not frozen; 0 after a restart."""
         self.last_change_s = 0.0
-        self.writers_count = 0
-        """Handles open for writing."""
         self.is_detached = False
         """Nobody's any more but for open handles: unlinked, or replaced."""
 
@@ -90,3 +87,8 @@ class Overlay:
         if self.generations:
             return self.generations[-1].size_bytes
         return self.source.size_bytes if self.source else 0
+
+    @property
+    def held_bytes(self) -> int:
+        """Bytes in all generations; bytes written twice may count twice."""
+        return sum(generation.held_bytes for generation in self.generations)

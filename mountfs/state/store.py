@@ -11,7 +11,7 @@ from mountfs.errors import SetupError
 from mountfs.state.batches import Batches
 from mountfs.state.counter import ChangeCounter
 from mountfs.state.database import Database
-from mountfs.state.inodes import InodeAliases
+from mountfs.state.inodes import InodeAliases, Writers
 from mountfs.state.local_changes import LocalChanges
 from mountfs.state.mirror import Mirror
 from mountfs.state.overlays import Overlays
@@ -42,8 +42,11 @@ class StateStore:
         )  # fmt: skip
         self.tree = LocalTree(self.mirror, self.changes, self.overlays)
         self.inodes = InodeAliases(self.database)
+        self.writers = Writers()
         self.batches = Batches(self.database)
         self.parking = Parking(self.database)
+        limit, used, reserved = (int(field) for field in (self.value("quota") or "0 0 0").split())
+        self._quota = QuotaState(limit, used, reserved)
 
     @classmethod
     def open(
@@ -91,12 +94,15 @@ class StateStore:
     @property
     def quota(self) -> QuotaState:
         """The server's word as of the last answer; all zero before the first."""
-        fields = [int(field) for field in self.value("quota").split()] or [0, 0, 0]
-        return QuotaState(*fields)
+        return self._quota
 
     def set_quota(self, quota: QuotaState) -> None:
         """Joins the caller's transaction."""
-        self.set_value("quota", f"{quota.limit_bytes} {quota.used_bytes} {quota.reserved_bytes}")
+        if quota != self._quota:
+            self.set_value(
+                "quota", f"{quota.limit_bytes} {quota.used_bytes} {quota.reserved_bytes}"
+            )
+            self._quota = quota
 
     def close(self) -> None:
         """Nothing that was answered is lost by not calling it."""

@@ -1,0 +1,23 @@
+"""What `sync` changed in the tree that programs see; `vfs` tells the kernel.
+
+The two rooms meet here: `sync` fills a `ViewChanges` while it applies a feed or plans a commit,
+and hands it to whoever listens when the transaction is done.
+"""
+
+from dataclasses import dataclass, field
+
+
+@dataclass(slots=True)
+class ViewChanges:
+    """Collected facts; nodes and names, not inodes."""
+
+    contents: set[int] = field(default_factory=set)
+    """Nodes whose bytes are others now."""
+
+    attributes: set[int] = field(default_factory=set)
+
+    dentries: set[tuple[int, bytes]] = field(default_factory=set)
+    """(parent, name) that lead elsewhere now."""
+
+    def __bool__(self) -> bool:
+        return bool(self.contents or self.attributes or self.dentries)

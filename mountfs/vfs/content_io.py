@@ -1,0 +1,100 @@
+"""Reading and writing a file's bytes: overlay over committed content."""
+
+from typing import Protocol
+
+from backend_server.protocol.identity import DriveId, ManifestId, NodeId, RevisionId
+from mountfs.core.content import ContentSource, Manifest
+from mountfs.core.layers import FromBase, FromLayer, parts
+from mountfs.state.overlay import Overlay, Source
+from mountfs.state.overlays import Overlays
+
+
+class CleanReader(Protocol):
+    """Reads committed bytes; one a handle, so that it can read ahead."""
+
+    async def read(self, source: ContentSource, offset: int, length: int) -> bytes | memoryview:
+        """Return exactly the bytes asked for. Raises `Unavailable` or `Corruption`."""
+        ...
+
+
+class ManifestLoader(Protocol):
+    async def load(
+        self,
+        drive_id: DriveId,
+        node_id: NodeId,
+        revision: RevisionId,
+        manifest_id: ManifestId,
+        embedded_entries: bytes,
+    ) -> Manifest: ...
+
+
+class ContentIo:
+    """Reads what programs see. Stateless but for what it is made of."""
+
+    def __init__(self, drive_id: DriveId, overlays: Overlays, manifests: ManifestLoader) -> None:
+        self._drive_id = drive_id
+        self._overlays = overlays
+        self._manifests = manifests
+
+    async def read(
+        self,
+        source: Source | None,
+        overlay: Overlay | None,
+        reader: CleanReader,
+        offset: int,
+        length: int,
+    ) -> bytes | memoryview:
+        """Return the bytes from `offset`, fewer than `length` only at the end of the file.
+
+        All of one answer is of one moment: layers and source are taken, and dirty bytes copied,
+        before the first await.
+        """
+        if overlay is None:
+            if source is None:
+                return b""
+            length = min(length, source.size_bytes - offset)
+            return await self._read_clean(source, reader, offset, length) if length > 0 else b""
+        source = overlay.source
+        end = min(offset + length, overlay.size_bytes)
+        if offset >= end:
+            return b""
+        if not overlay.generations:
+            assert source is not None
+            return await self._read_clean(source, reader, offset, end - offset)
+        layers = list(overlay.generations)
+        wanted = list(parts(layers, offset, end))
+        pieces: list[bytes | memoryview | None] = []
+        for part in wanted:
+            if isinstance(part, FromLayer):
+                pieces.append(self._overlays.read(layers[part.layer_index], part.extent))
+            elif isinstance(part, FromBase) and source is not None:
+                pieces.append(None)
+            else:
+                pieces.append(bytes(part.end - part.start))
+        for index, part in enumerate(wanted):
+            if pieces[index] is None:
+                assert source is not None
+                pieces[index] = await self._read_clean(
+                    source, reader, part.start, part.end - part.start
+                )
+        if len(pieces) == 1:
+            return pieces[0] or b""
+        return b"".join(piece for piece in pieces if piece is not None)
+
+    async def content_source(self, source: Source) -> ContentSource:
+        """Return `source` with its manifest, from memory, cache or network."""
+        manifest = await self._manifests.load(
+            self._drive_id,
+            NodeId(source.node_id),
+            RevisionId(source.revision),
+            ManifestId(source.manifest_id),
+            source.entries,
+        )
+        return ContentSource(
+            self._drive_id, NodeId(source.node_id), RevisionId(source.revision), manifest
+        )
+
+    async def _read_clean(
+        self, source: Source, reader: CleanReader, offset: int, length: int
+    ) -> bytes | memoryview:
+        return await reader.read(await self.content_source(source), offset, length)

@@ -1,0 +1,304 @@
+"""The file system of one drive: implements `interface.FileSystem` over `state` and `blocks`.
+
+Concurrency: one event loop thread. Every change of names, attributes or dirty content happens in
+plain functions between awaits. Awaits are only for bytes that are not here (`read`) and for the
+platter (`fsync`).
+"""
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+from typing import Protocol
+
+from backend_server.protocol.messages import NodeKind
+from mountfs.errors import (
+    BadHandle,
+    FileTooLarge,
+    InvalidArgument,
+    IsADirectory,
+    OperationNotPermitted,
+)
+from mountfs.state.overlay import Overlay
+from mountfs.state.records import NodeRecord
+from mountfs.state.store import StateStore
+from mountfs.state.tree import source_of
+from mountfs.state.view_changes import ViewChanges
+from mountfs.vfs.attributes import Ownership
+from mountfs.vfs.content_io import CleanReader, ContentIo, ManifestLoader
+from mountfs.vfs.durability import Durability
+from mountfs.vfs.interface import (
+    AttributeChanges,
+    Attributes,
+    Caller,
+    FolderEntry,
+    Handle,
+    Inode,
+    KernelCache,
+    OpenedFile,
+    Statistics,
+)
+from mountfs.vfs.listing import Listing
+from mountfs.vfs.names import Names
+from mountfs.vfs.prefetch import FolderPrefetch
+from mountfs.vfs.space import Space
+
+FILE_SIZE_BYTES_MAX = 1 << 50
+
+
+class ContentAccess(Protocol):
+    """What a file system needs of `blocks`."""
+
+    @property
+    def manifests(self) -> ManifestLoader: ...
+
+    def open_reader(self) -> CleanReader:
+        """Return a reader for one handle, which follows its offsets to read ahead."""
+        ...
+
+
+class OpenFile:
+    __slots__ = ("inode", "is_append", "is_reader", "is_writer", "reader")
+
+    def __init__(self, inode: Inode, flags: int, reader: CleanReader) -> None:
+        access = flags & os.O_ACCMODE
+        self.inode = inode
+        self.is_reader = access in (os.O_RDONLY, os.O_RDWR)
+        self.is_writer = access in (os.O_WRONLY, os.O_RDWR)
+        self.is_append = bool(flags & os.O_APPEND)
+        self.reader = reader
+
+
+class DriveFileSystem(Names):
+    """See the module."""
+
+    def __init__(
+        self,
+        state: StateStore,
+        content: ContentAccess,
+        kernel: KernelCache,
+        *,
+        ownership: Ownership,
+        is_read_only: bool,
+        new_node_id: Callable[[], int],
+        on_local_change: Callable[[], None],
+        prefetch: FolderPrefetch | None = None,
+    ) -> None:
+        super().__init__(
+            state,
+            ownership=ownership,
+            is_read_only=is_read_only,
+            new_node_id=new_node_id,
+            on_local_change=on_local_change,
+        )
+        self._content = content
+        self._io = ContentIo(state.drive_id, state.overlays, content.manifests)
+        self._kernel = kernel
+        self._durability = Durability(state.database, state.overlays)
+        self._space = Space(state)
+        self._prefetch = prefetch
+        self._files: dict[int, OpenFile] = {}
+        self._folders: dict[int, tuple[Inode, Listing]] = {}
+        self._last_handle = 0
+
+    # Attributes ------------------------------------------------------------------------------
+
+    async def get_attributes(self, inode: Inode) -> Attributes:
+        return self.attributes(inode)
+
+    async def set_attributes(
+        self, inode: Inode, changes: AttributeChanges, handle: Handle | None
+    ) -> Attributes:
+        self.check_writable()
+        record = self.record(inode)
+        now_ns = self.state.clock.wall_ns()
+        with self.state.database.transaction():
+            if changes.size_bytes is not None:
+                self._truncate(inode, record, changes.size_bytes, now_ns)
+            orphan = self.table.orphans.get(inode)
+            others = (
+                changes.mode, changes.uid, changes.gid, changes.atime_ns, changes.mtime_ns
+            )  # fmt: skip
+            if any(value is not None for value in others):
+                record = _changed(self.record(inode), changes, now_ns)
+                if orphan is not None:
+                    orphan.record = record
+                else:
+                    self.tree.set_attributes(record)
+        self.on_local_change()
+        return self.attributes(inode)
+
+    async def read_link(self, inode: Inode) -> bytes:
+        record = self.record(inode)
+        if record.kind != NodeKind.SYMLINK:
+            raise InvalidArgument("not a symlink")
+        return record.target
+
+    async def statistics(self) -> Statistics:
+        return self._space.statistics()
+
+    # Files -----------------------------------------------------------------------------------
+
+    async def create(
+        self, parent: Inode, name: bytes, mode: int, flags: int, caller: Caller
+    ) -> tuple[OpenedFile, Attributes]:
+        attributes = self.made(parent, name, NodeKind.FILE, mode, caller)
+        return self._opened(attributes.inode, flags), attributes
+
+    async def open(self, inode: Inode, flags: int) -> OpenedFile:
+        record = self.record(inode)
+        if record.is_folder:
+            raise IsADirectory(f"inode {inode}")
+        if flags & os.O_ACCMODE != os.O_RDONLY or flags & os.O_TRUNC:
+            self.check_writable()
+        if flags & os.O_TRUNC:
+            with self.state.database.transaction():
+                self._truncate(inode, record, 0, self.state.clock.wall_ns())
+            self.on_local_change()
+        return self._opened(inode, flags)
+
+    async def read(self, handle: Handle, offset: int, length: int) -> bytes | memoryview:
+        file = self._file(handle)
+        overlay = self.overlay(file.inode)
+        source = None
+        if overlay is None:
+            record = self.record(file.inode)
+            source = source_of(record)
+            if self._prefetch is not None and source is not None and offset == 0:
+                self._prefetch.opened(record)
+        return await self._io.read(source, overlay, file.reader, offset, length)
+
+    async def write(self, handle: Handle, offset: int, data: bytes) -> int:
+        file = self._file(handle)
+        if not file.is_writer:
+            raise BadHandle("not open for writing")
+        overlay = self._overlay_for_writing(file.inode)
+        if file.is_append:
+            offset = overlay.size_bytes
+        end = offset + len(data)
+        if end > FILE_SIZE_BYTES_MAX:
+            raise FileTooLarge("a file has at most 1 PiB")
+        self._space.check_growth(end - overlay.size_bytes)
+        self.state.overlays.write(overlay, offset, data, now_ns=self.state.clock.wall_ns())
+        self.on_local_change()
+        return len(data)
+
+    async def fsync(self, handle: Handle, *, data_only: bool) -> None:
+        del data_only  # size and times lie in the same log as the data's rows
+        await self._durability.sync_content(self.overlay(self._file(handle).inode))
+
+    async def release(self, handle: Handle) -> None:
+        file = self._files.pop(handle)
+        self.disposed(self.table.closed(file.inode))
+        if file.is_writer:
+            self.state.writers.closed(file.inode)
+            self.on_local_change()
+
+    # Folders ---------------------------------------------------------------------------------
+
+    async def open_folder(self, inode: Inode) -> Handle:
+        record = self.record(inode)
+        handle = self._next_handle()
+        self._folders[handle] = (inode, Listing(self.tree, record.node_id))
+        self.table.opened(inode)
+        return handle
+
+    async def list_folder(self, handle: Handle, position: int) -> Iterator[FolderEntry]:
+        if handle not in self._folders:
+            raise BadHandle("no open folder")
+        return self._entries(self._folders[handle][1], position)
+
+    async def release_folder(self, handle: Handle) -> None:
+        inode, _ = self._folders.pop(handle)
+        self.disposed(self.table.closed(inode))
+
+    async def fsync_folder(self, handle: Handle) -> None:
+        await self._durability.sync_log()
+
+    # The kernel's memory ---------------------------------------------------------------------
+
+    def count_lookup(self, inode: Inode) -> None:
+        self.table.count_lookup(inode)
+
+    def forget(self, forgotten: Sequence[tuple[Inode, int]]) -> None:
+        for inode, count in forgotten:
+            self.disposed(self.table.forget(inode, count))
+
+    def apply_view_changes(self, changes: ViewChanges) -> None:
+        """Tell the kernel what changed without its doing. Publishes nothing itself: the tree is
+        already as the changes say. No checkpoint."""
+        for parent, name in changes.dentries:
+            parent_inode = self.inode_of(parent)
+            if self.table.is_known(parent_inode) or parent_inode == 1:
+                self._kernel.invalidate_entry(parent_inode, name)
+                self._kernel.invalidate_attributes(parent_inode)
+        for node_id in changes.contents:
+            inode = self.inode_of(node_id)
+            self.table.content_changed(inode)
+            if self.table.is_known(inode):
+                self._kernel.invalidate_content(inode)
+        for node_id in changes.attributes - changes.contents:
+            inode = self.inode_of(node_id)
+            if self.table.is_known(inode) or inode == 1:
+                self._kernel.invalidate_attributes(inode)
+
+    @property
+    def open_files_count(self) -> int:
+        return len(self._files)
+
+    # Inside ----------------------------------------------------------------------------------
+
+    def _opened(self, inode: Inode, flags: int) -> OpenedFile:
+        file = OpenFile(inode, flags, self._content.open_reader())
+        handle = self._next_handle()
+        self._files[handle] = file
+        self.table.opened(inode)
+        if file.is_writer:
+            self.state.writers.opened(inode)
+        return OpenedFile(handle, self.table.take_is_fresh(inode))
+
+    def _overlay_for_writing(self, inode: Inode) -> Overlay:
+        overlay = self.overlay(inode)
+        if overlay is not None:
+            return overlay
+        orphan = self.table.orphans.get(inode)
+        if orphan is None:
+            return self.tree.overlay_of(self.record(inode))
+        orphan.overlay = Overlay(orphan.record.node_id, 0, source_of(orphan.record))
+        orphan.overlay.is_detached = True
+        return orphan.overlay
+
+    def _truncate(self, inode: Inode, record: NodeRecord, size_bytes: int, now_ns: int) -> None:
+        if record.is_folder:
+            raise IsADirectory(f"inode {inode}")
+        if size_bytes > FILE_SIZE_BYTES_MAX:
+            raise FileTooLarge("a file has at most 1 PiB")
+        overlay = self._overlay_for_writing(inode)
+        self.state.overlays.truncate(overlay, size_bytes, now_ns=now_ns)
+
+    def _entries(self, listing: Listing, position: int) -> Iterator[FolderEntry]:
+        for name, node_id, following in listing.entries(position):
+            record = self.tree.node(node_id)
+            if record is not None:
+                attributes = self.attributes(self.inode_of(node_id), record)
+                yield FolderEntry(name, attributes, following)
+
+    def _file(self, handle: Handle) -> OpenFile:
+        file = self._files.get(handle)
+        if file is None:
+            raise BadHandle("no open file")
+        return file
+
+    def _next_handle(self) -> Handle:
+        self._last_handle += 1
+        return Handle(self._last_handle)
+
+
+def _changed(record: NodeRecord, changes: AttributeChanges, now_ns: int) -> NodeRecord:
+    if record.kind == NodeKind.SYMLINK and changes.mode is not None:
+        raise OperationNotPermitted("a symlink has no mode")
+    return record._replace(
+        mode=record.mode if changes.mode is None else changes.mode & 0o7777,
+        uid=record.uid if changes.uid is None else changes.uid,
+        gid=record.gid if changes.gid is None else changes.gid,
+        mtime_ns=record.mtime_ns if changes.mtime_ns is None else changes.mtime_ns,
+        ctime_ns=now_ns,
+    )
