@@ -68,9 +68,9 @@ class FuseSession:
         self._settings = settings
         self._invalidator = invalidator
         self._on_mounted = on_mounted
-        self._operations = Operations(filesystem, on_init=self._initialised)
+        self._operations = Operations(filesystem, on_init=self._on_init)
         self._answering = trio.CancelScope()
-        self._is_initialised = False
+        self._initialised = trio.Event()
 
     async def serve(self) -> None:
         """Mount and answer until the mount is gone, or `stop`.
@@ -82,7 +82,10 @@ class FuseSession:
         self._mount()
         try:
             with self._answering:
-                await pyfuse3.main(IDLE_WORKERS_MAX, REQUESTS_MAX)
+                async with trio.open_nursery() as nursery:
+                    nursery.start_soon(self._announce)
+                    await pyfuse3.main(IDLE_WORKERS_MAX, REQUESTS_MAX)
+                    nursery.cancel_scope.cancel()
         finally:
             self._invalidator.disarm()
             # A notification that still waits in the kernel ends when the process does; the
@@ -97,7 +100,7 @@ class FuseSession:
         """
         self._invalidator.disarm()
         self._answering.deadline = trio.current_time() + LAST_HANDLERS_S
-        if self._is_initialised:
+        if self._initialised.is_set():
             pyfuse3.terminate()
         else:
             self._answering.cancel()
@@ -115,9 +118,14 @@ class FuseSession:
                 remedy="run `mountfs doctor`, which names what is missing",
             ) from error
 
-    def _initialised(self) -> None:
-        self._is_initialised = True
+    def _on_init(self) -> None:
         self._invalidator.arm()
+        self._initialised.set()
+
+    async def _announce(self) -> None:
+        # The kernel sets its own limits when it takes our answer to the handshake, so ours come
+        # after it: the answer is on its way before this task runs.
+        await self._initialised.wait()
         mounted = find_mount(self._settings.mount_point)
         if mounted is not None:
             tune_mount(mounted.device)
