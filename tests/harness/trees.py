@@ -94,6 +94,11 @@ def _raise(error: OSError) -> None:
     raise error
 
 
+def names_in(folder: Path) -> list[str]:
+    """Return the names directly in `folder`, sorted."""
+    return sorted(path.name for path in folder.iterdir())
+
+
 def without_folder_times(tree: Tree) -> Tree:
     """Return `tree` with the mtime of every folder set to 0. Pure."""
     return {
@@ -145,7 +150,8 @@ def same_as_on_plain_folder(
 ) -> T:
     """Run the same on a plain folder and on a mount; hold the answers and the trees together.
 
-    The plain folder goes first: it is the oracle. Returns the answer.
+    The plain folder goes first: it is the oracle. With times, what `run` leaves directly in the
+    folder must have times that it set itself. Returns the answer.
     """
     plain.mkdir(parents=True)
     mounted.mkdir(parents=True)
