@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from cache.contract import CacheStats
+from cache.errors import DiskFull, StoreDamaged, StoreError
 from cache.holds import Holds
 from cache.recency import Touches
 
@@ -47,6 +48,13 @@ class Condition:
         self.damaged_count += 1
         if len(self.damaged) < DAMAGED_COUNT_MAX:
             self.damaged.add(key)
+
+    def note_refusal(self, error: StoreError) -> None:
+        """Remember what the database said when it would not do something."""
+        if isinstance(error, StoreDamaged):
+            self.is_broken = True
+        elif isinstance(error, DiskFull):
+            self.disk_full_count += 1
 
     def stats(
         self, *, used_bytes: int, pinned_bytes: int, value_count: int, file_bytes: int

@@ -9,6 +9,7 @@
       - StoreFull                      the map is full: evict and try again
       - DiskFull                       the file system is full: drop the batch, shrink
       - StoreDamaged                   the database contradicts itself: start empty
+      - StoreRefused                   anything else; also: closed meanwhile
       - ValueDamaged                   one value is not what was sealed: forget it
 
 Once a cache is open, no method but `drop_view` raises for a full or failing disk, or for damage. A
@@ -70,6 +71,10 @@ class DiskFull(StoreError):
 
 class StoreDamaged(StoreError):
     """The database file contradicts itself, or can no longer be used."""
+
+
+class StoreRefused(StoreError):
+    """The database would not; nothing was read or kept. No sign of damage."""
 
 
 class ValueDamaged(CacheError):

@@ -4,7 +4,7 @@
 transaction is committed, never before. One writer at a time: the owner serialises.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 
@@ -45,8 +45,11 @@ class Change:
         """Whether `key` is pinned, stored or not."""
         return self._transaction.get(b"pins", key) is not None
 
-    def insert(self, key: bytes, length: int, pieces: Sequence[bytes | bytearray]) -> None:
-        """Store a value of `length` plaintext bytes as the newest, in place of what was there."""
+    def insert(self, key: bytes, length: int, pieces: Iterable[memoryview]) -> None:
+        """Store a value of `length` plaintext bytes as the newest, in place of what was there.
+
+        Each piece is copied before the next is asked for.
+        """
         self.remove(key)
         charged = charged_bytes_of(length)
         for index, piece in enumerate(pieces):

@@ -58,8 +58,8 @@ class Reader:
         except ValueDamaged:
             condition.note_damaged(key)
             return None
-        except StoreError:
-            condition.is_broken = True
+        except StoreError as error:
+            condition.note_refusal(error)
             return None
         if opened is not None:
             condition.touches.touch(key)
@@ -77,8 +77,8 @@ class Reader:
                     for chunk_id in chunk_ids
                     if self._is_here(transaction, found.key_of(CHUNK_KIND, chunk_id))
                 }
-        except StoreError:
-            self._condition.is_broken = True
+        except StoreError as error:
+            self._condition.note_refusal(error)
             return set()
 
     def _is_here(self, transaction: Transaction, key: bytes) -> bool:

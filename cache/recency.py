@@ -4,6 +4,7 @@ Recency is a hint: writing it with every read would turn reads into writes. Uses
 memory and written in one batch; a crash forgets the last half minute of them, no more.
 """
 
+import threading
 from itertools import count
 from typing import Final
 
@@ -17,24 +18,21 @@ class Touches:
     def __init__(self) -> None:
         self._last_use: dict[bytes, int] = {}
         self._clock = count()
+        self._lock = threading.Lock()
 
     def touch(self, key: bytes) -> None:
         """Note a use of `key`, now."""
-        # One dictionary operation, so that readers need no lock among themselves.
-        if len(self._last_use) < TOUCHED_COUNT_MAX or key in self._last_use:
-            self._last_use[key] = next(self._clock)
+        with self._lock:
+            if len(self._last_use) < TOUCHED_COUNT_MAX or key in self._last_use:
+                self._last_use[key] = next(self._clock)
 
     def take(self, count_max: int) -> list[bytes]:
-        """Remove and return up to `count_max` keys, least recently used first.
-
-        A use noted while this runs may be lost.
-        """
-        taken, self._last_use = self._last_use, {}
-        in_order = sorted(taken.items(), key=lambda item: item[1])
-        for key, _ in in_order[count_max:]:
-            # Newer uses of the same key, noted meanwhile, win.
-            self._last_use.setdefault(key, next(self._clock))
-        return [key for key, _ in in_order[:count_max]]
+        """Remove and return up to `count_max` keys, least recently used first."""
+        with self._lock:
+            in_order = sorted(self._last_use, key=self._last_use.__getitem__)[:count_max]
+            for key in in_order:
+                del self._last_use[key]
+            return in_order
 
     def is_empty(self) -> bool:
         """Whether no use waits to be written."""

@@ -22,7 +22,7 @@ Pure but for the nonce, which the caller brings.
 """
 
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Final, TypeAlias
 
 from cryptography.exceptions import InvalidTag
@@ -44,6 +44,7 @@ _INDEX: Final = struct.Struct(">I")
 _VERSION: Final = 1
 _NONCE_MODULUS: Final = 1 << (8 * NONCE_BYTES)
 _SEALED_FRAME_BYTES: Final = FRAME_BYTES + TAG_BYTES
+SEALED_PIECE_BYTES_MAX: Final = _HEADER.size + FRAMES_PER_PIECE * _SEALED_FRAME_BYTES
 
 
 def piece_count(length: int) -> int:
@@ -58,12 +59,18 @@ def sealed_piece_bytes(length: int, piece_index: int) -> int:
     return _HEADER.size + plain + frames * TAG_BYTES
 
 
-def seal(cipher: AESGCM, name: bytes, plaintext: Buffer, nonce: bytes) -> list[bytearray]:
-    """Return `plaintext` sealed under `name`, in pieces. Pure.
+def seal(
+    cipher: AESGCM, name: bytes, plaintext: Buffer, nonce: bytes, *, scratch: bytearray
+) -> Iterator[memoryview]:
+    """Give `plaintext` sealed under `name`, piece by piece. Pure, but for `scratch`.
+
+    Each piece lies in `scratch` and is overwritten by the next: memory that is fresh for every
+    piece costs half as much again as sealing it does.
 
     Args:
         name: The whole name of the value; no other value sealed by `cipher` has it.
-        nonce: NONCE_BYTES random bytes, never used before with `cipher`.
+        nonce: NONCE_BYTES random bytes, never used before with `cipher` for other plaintext.
+        scratch: SEALED_PIECE_BYTES_MAX bytes.
     """
     length = len(plaintext)
     assert length <= VALUE_BYTES_MAX
@@ -72,16 +79,15 @@ def seal(cipher: AESGCM, name: bytes, plaintext: Buffer, nonce: bytes) -> list[b
     bound = name + header
     first_nonce = int.from_bytes(nonce)
     source = memoryview(plaintext)
-    pieces = []
+    target = memoryview(scratch)
+    target[: _HEADER.size] = header
     frame_index = 0
     for piece_index in range(piece_count(length)):
-        piece = bytearray(sealed_piece_bytes(length, piece_index))
-        piece[: _HEADER.size] = header
-        target = memoryview(piece)
+        piece_size = sealed_piece_bytes(length, piece_index)
         at = _HEADER.size
-        while at < len(piece):
+        while at < piece_size:
             start = frame_index * FRAME_BYTES
-            frame = source[start : min(start + FRAME_BYTES, (piece_index + 1) * PIECE_BYTES)]
+            frame = source[start : start + FRAME_BYTES]
             end = at + len(frame) + TAG_BYTES
             cipher.encrypt_into(
                 _nonce_of(first_nonce, frame_index),
@@ -91,8 +97,7 @@ def seal(cipher: AESGCM, name: bytes, plaintext: Buffer, nonce: bytes) -> list[b
             )
             at = end
             frame_index += 1
-        pieces.append(piece)
-    return pieces
+        yield target[:piece_size]
 
 
 def open_range(

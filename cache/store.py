@@ -24,7 +24,7 @@ from typing import Final, Self
 
 import lmdb
 
-from cache.errors import DiskFull, StoreDamaged, StoreError, StoreFull
+from cache.errors import DiskFull, StoreDamaged, StoreError, StoreFull, StoreRefused
 
 PAGE_BYTES: Final = 4096
 PAGE_HEADER_BYTES: Final = 16
@@ -58,7 +58,7 @@ def _translate(error: lmdb.Error) -> StoreError:
         return StoreDamaged(str(error))
     if error.code in _FULL_CODES:
         return DiskFull(str(error))
-    return StoreDamaged(str(error))
+    return StoreRefused(str(error))
 
 
 class Transaction:
@@ -81,8 +81,8 @@ class Transaction:
         """Return the value of `key`, None if there is none."""
         return self._transaction.get(key, db=self._tables[table])
 
-    def put(self, table: bytes, key: bytes, value: bytes | bytearray) -> None:
-        """Set the value of `key`."""
+    def put(self, table: bytes, key: bytes, value: bytes | memoryview) -> None:
+        """Set the value of `key`; `value` is copied."""
         self._transaction.put(key, value, db=self._tables[table])
 
     def delete(self, table: bytes, key: bytes) -> bool:
@@ -244,8 +244,11 @@ class Store:
                 self._environment.set_mapsize(map_bytes)
 
     def file_bytes(self) -> int:
-        """Return the size of the database file."""
-        return self._path.stat().st_size
+        """Return the size of the database file, 0 if there is none just now."""
+        try:
+            return self._path.stat().st_size
+        except FileNotFoundError:
+            return 0
 
     def sync(self) -> None:
         """Make every commit durable. Raises `StoreError`."""

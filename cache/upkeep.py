@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from cache.condition import Condition
 from cache.contract import UpkeepReport
-from cache.errors import DiskFull, StoreError
+from cache.errors import StoreError
 from cache.eviction import bytes_above_low_watermark, limit_with_free_disk
 from cache.ledger import Change, Ledger
 from cache.opening import OpenFolder, map_bytes_for
@@ -117,11 +117,8 @@ class Upkeep:
                 try:
                     with self._ledger.change() as change:
                         count = change.reclaim(number, batch)
-                except DiskFull:
-                    self._condition.disk_full_count += 1
-                    return reclaimed, True
-                except StoreError:
-                    self._condition.is_broken = True
+                except StoreError as error:
+                    self._condition.note_refusal(error)
                     return reclaimed, True
                 reclaimed += count
                 if count < batch:

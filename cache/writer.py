@@ -9,9 +9,10 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Final, TypeVar
 
 from cache.condition import Condition
-from cache.errors import DiskFull, StoreDamaged, StoreError, StoreFull
+from cache.errors import DiskFull, StoreError, StoreFull
 from cache.eviction import (
     EVICTION_COUNT_MAX,
+    SCAN_COUNT_MAX,
     Candidate,
     EvictionPlan,
     bytes_above_low_watermark,
@@ -21,7 +22,7 @@ from cache.eviction import (
 from cache.ledger import Change, Ledger
 from cache.opening import OpenFolder, map_bytes_for, map_bytes_max_for
 from cache.rows import CHUNK_KIND, charged_bytes_of, split_key
-from cache.sealing import NONCE_BYTES, seal
+from cache.sealing import NONCE_BYTES, SEALED_PIECE_BYTES_MAX, seal
 from cache.views import View, Views
 
 WRITE_COUNT_MAX: Final = 2048
@@ -40,6 +41,7 @@ class Writer:
         self._ledger = ledger
         self._views = views
         self._condition = condition
+        self._scratch = bytearray(SEALED_PIECE_BYTES_MAX)
 
     def put(self, view: str, kind: bytes, values: Sequence[tuple[bytes, bytes]]) -> int:
         """Keep (id, plaintext) pairs in one transaction; return how many are here now.
@@ -76,8 +78,8 @@ class Writer:
                     if key not in self._condition.damaged
                     and transaction.get(b"index", key) is not None
                 }
-        except StoreError:
-            self._condition.is_broken = True
+        except StoreError as error:
+            self._condition.note_refusal(error)
             return set()
 
     def _fitting(
@@ -104,27 +106,21 @@ class Writer:
         if not entries:
             return True
         nonces = os.urandom(NONCE_BYTES * len(entries))
-        sealed = [
-            (
-                key,
-                len(plaintext),
-                seal(
+
+        def insert(change: Change) -> None:
+            for at, (key, value_id, plaintext) in enumerate(entries):
+                pieces = seal(
                     view.cipher,
                     view.bound_name_of(kind, value_id),
                     plaintext,
                     nonces[at * NONCE_BYTES : (at + 1) * NONCE_BYTES],
-                ),
-            )
-            for at, (key, value_id, plaintext) in enumerate(entries)
-        ]
-
-        def insert(change: Change) -> None:
-            for key, length, pieces in sealed:
-                change.insert(key, length, pieces)
+                    scratch=self._scratch,
+                )
+                change.insert(key, len(plaintext), pieces)
 
         if not self.apply(insert):
             return False
-        self._condition.damaged.difference_update(key for key, _, _ in sealed)
+        self._condition.damaged.difference_update(key for key, _, _ in entries)
         return True
 
     def apply(self, work: Callable[[Change], None]) -> bool:
@@ -143,8 +139,8 @@ class Writer:
             except DiskFull:
                 self._note_disk_full()
                 return False
-            except StoreDamaged:
-                self._condition.is_broken = True
+            except StoreError as error:
+                self._condition.note_refusal(error)
                 return False
         return False
 
@@ -174,12 +170,17 @@ class Writer:
 
         Frees less if the rest is pinned or in use, or after `count_max` values.
         """
+        left = self._ledger.value_count if count_max is None else count_max
         evicted_count = evicted_bytes = 0
-        while bytes_to_free > evicted_bytes and (count_max is None or evicted_count < count_max):
-            batch_max = EVICTION_COUNT_MAX
-            if count_max is not None:
-                batch_max = min(batch_max, count_max - evicted_count)
-            count, freed, is_more = self._evict_batch(bytes_to_free - evicted_bytes, batch_max)
+        # Each batch evicts or passes over at least one value, and what is passed over goes to the
+        # end: once around is enough, also when everything is in use.
+        for _ in range(2 + self._ledger.value_count // min(EVICTION_COUNT_MAX, SCAN_COUNT_MAX)):
+            if evicted_bytes >= bytes_to_free or left <= 0:
+                break
+            count, freed, is_more = self._evict_batch(
+                bytes_to_free - evicted_bytes, min(left, EVICTION_COUNT_MAX)
+            )
+            left -= count
             evicted_count += count
             evicted_bytes += freed
             if not is_more:
@@ -198,38 +199,39 @@ class Writer:
                     bytes_to_free=bytes_to_free,
                     count_max=count_max,
                 )
-        except StoreError:
-            self._condition.is_broken = True
+        except StoreError as error:
+            self._condition.note_refusal(error)
             return 0, 0, False
         if not plan.victims and not plan.passed_over:
             return 0, 0, False
-        count, freed = self._execute_eviction(plan)
-        return count, freed, count > 0
+        done = self._execute_eviction(plan)
+        return (*done, True) if done is not None else (0, 0, False)
 
-    def _execute_eviction(self, plan: EvictionPlan) -> tuple[int, int]:
-        """Do what `plan` says, but for what was pinned or taken into use since."""
+    def _execute_eviction(self, plan: EvictionPlan) -> tuple[int, int] | None:
+        """Do what `plan` says, but for what was pinned or taken into use since.
+
+        Return (values, bytes) that left, None if the database refused.
+        """
         condition = self._condition
         # From here on the victims are a miss: whoever holds one now never saw it here.
         condition.leaving = frozenset(victim.key for victim in plan.victims)
         victims = [victim.key for victim in plan.victims if not self._is_in_use(victim.key)]
         condition.leaving = frozenset(victims)
-        freed = 0
+        evicted_count = freed = 0
         try:
             with self._ledger.change() as change:
                 for key in victims:
                     if not change.is_pinned(key):
                         freed += change.remove(key)
+                        evicted_count += 1
                 for passed in plan.passed_over:
                     change.renew(passed.key)
-        except StoreDamaged:
-            condition.is_broken = True
-            return 0, 0
-        except StoreError:
-            condition.disk_full_count += 1
-            return 0, 0
+        except StoreError as error:
+            condition.note_refusal(error)
+            return None
         finally:
             condition.leaving = frozenset()
-        return len(victims), freed
+        return evicted_count, freed
 
     def _is_in_use(self, key: bytes) -> bool:
         number, kind, value_id = split_key(key)
