@@ -1,0 +1,155 @@
+"""Whether dentries may change, all at once, judged by the outcome. Pure."""
+
+from collections.abc import Iterable
+
+from msgspec.structs import replace
+
+from backend_server.domain.folder_times import touched_folder
+from backend_server.domain.tree import Tree
+from backend_server.domain.verdicts import (
+    STALE,
+    Change,
+    EntryKind,
+    NodeRecord,
+    Rejection,
+    Verdict,
+    refused,
+)
+from backend_server.protocol.errors import ErrorCode
+from backend_server.protocol.identity import NO_NODE, ROOT_NODE
+from backend_server.protocol.messages import DentryState, NodeKind, PlaceNodes
+
+Key = tuple[int, bytes]
+Links = dict[int, frozenset[Key]]
+
+
+def decide_place_nodes(tree: Tree, operation: PlaceNodes, *, sequence: int) -> Verdict:
+    """Return dentries and nodes as the operation leaves them, or why not. Pure.
+
+    The tree must have loaded the links of every node that the changes name, the child counts of
+    its folders, and the links of the ancestors of every parent that a folder goes to.
+    """
+    rejection = _find_mismatch(tree, operation)
+    if rejection is not None:
+        return rejection
+    outcome = _links_after(tree, operation)
+    rejection = _find_broken_law(tree, operation, outcome)
+    if rejection is not None:
+        return rejection
+    dentries = tuple(
+        DentryState(change.parent, change.name, change.node_id, sequence)
+        for change in operation.changes
+        if change.expected != change.node_id
+    )
+    return Change(
+        kind=EntryKind.PLACED,
+        sequence=sequence,
+        node_id=next(iter(outcome), operation.changes[0].parent),
+        nodes=tuple(_nodes_after(tree, operation, outcome, sequence)),
+        dentries=dentries,
+    )
+
+
+def _find_mismatch(tree: Tree, operation: PlaceNodes) -> Rejection | None:
+    """Compare what the operation expects with what is."""
+    for change in operation.changes:
+        if change.node_id != NO_NODE:
+            parent = tree.nodes.get(change.parent)
+            if parent is None or not parent.is_live:
+                return refused(ErrorCode.PARENT_GONE)
+            if parent.kind is not NodeKind.FOLDER:
+                return refused(ErrorCode.NOT_A_FOLDER)
+            node = tree.nodes.get(change.node_id)
+            if node is None:
+                return refused(ErrorCode.NOT_FOUND)
+            if not node.is_live:
+                return STALE
+        if tree.target_of(change.parent, change.name) != change.expected:
+            return STALE
+    return None
+
+
+def _links_after(tree: Tree, operation: PlaceNodes) -> Links:
+    """Return the live dentries of every node that gains or loses one, as they will be."""
+    outcome: Links = {}
+    for change in operation.changes:
+        if change.expected == change.node_id:
+            continue
+        key = (change.parent, change.name)
+        for node_id in (change.expected, change.node_id):
+            if node_id == NO_NODE:
+                continue
+            links = outcome.get(node_id)
+            if links is None:
+                links = tree.links[node_id]
+            outcome[node_id] = links - {key} if node_id == change.expected else links | {key}
+    return outcome
+
+
+def _find_broken_law(tree: Tree, operation: PlaceNodes, outcome: Links) -> Rejection | None:
+    """Hold the outcome against the laws of folders."""
+    gained_children: dict[int, int] = {}
+    for change in operation.changes:
+        gained = (change.node_id != NO_NODE) - (change.expected != NO_NODE)
+        gained_children[change.parent] = gained_children.get(change.parent, 0) + gained
+    for node_id, links in outcome.items():
+        if tree.nodes[node_id].kind is not NodeKind.FOLDER:
+            continue
+        if node_id == ROOT_NODE or len(links) > 1:
+            return refused(ErrorCode.FOLDER_LINK)
+        if not links and tree.child_counts[node_id] + gained_children.get(node_id, 0) > 0:
+            return refused(ErrorCode.FOLDER_NOT_EMPTY)
+    for node_id, links in outcome.items():
+        is_placed_folder = links and tree.nodes[node_id].kind is NodeKind.FOLDER
+        if is_placed_folder and _is_inside_itself(tree, node_id, outcome):
+            return refused(ErrorCode.FOLDER_CYCLE)
+    return None
+
+
+def _is_inside_itself(tree: Tree, folder_id: int, outcome: Links) -> bool:
+    """Walk from the folder to the root; the laws before the operation hold, so it ends."""
+    seen = {folder_id}
+    at = folder_id
+    while True:
+        links = outcome[at] if at in outcome else tree.links.get(at, frozenset())
+        if not links:
+            return False
+        ((at, _name),) = links
+        if at in seen:
+            return True
+        seen.add(at)
+
+
+def _nodes_after(
+    tree: Tree, operation: PlaceNodes, outcome: Links, sequence: int
+) -> Iterable[NodeRecord]:
+    """Yield the nodes that change: removed ones, moved ones (ctime), and the folders around."""
+    changed: dict[int, NodeRecord] = {}
+    for change in operation.changes:
+        if change.expected != change.node_id:
+            folder = touched_folder(
+                tree, change.parent, ctime_ns=operation.ctime_ns, sequence=sequence
+            )
+            if folder is not None:
+                changed[change.parent] = folder
+    for node_id, links in outcome.items():
+        node = changed.get(node_id, tree.nodes[node_id])
+        if not links:
+            changed[node_id] = _buried(node, sequence)
+        elif operation.ctime_ns > node.ctime_ns:
+            changed[node_id] = replace(node, sequence=sequence, ctime_ns=operation.ctime_ns)
+    return changed.values()
+
+
+def _buried(node: NodeRecord, sequence: int) -> NodeRecord:
+    """Return the tombstone of `node`. Its revisions stay, and nothing is charged any more."""
+    return replace(
+        node,
+        sequence=sequence,
+        kind=NodeKind.REMOVED,
+        size_bytes=0,
+        manifest_id=b"",
+        entries=b"",
+        target=b"",
+        charged_bytes=0,
+    )
