@@ -26,7 +26,7 @@ def choose_delta_bases(
     places: Mapping[ChunkId, int],
     *,
     expected: int,
-    is_end: bool,
+    end: int | None,
 ) -> tuple[list[int | None], int]:
     """Return for each chunk of `new` the entry of `old` to make a delta against. Pure.
 
@@ -37,7 +37,7 @@ def choose_delta_bases(
     Args:
         new: Consecutive new chunks, in file order.
         expected: Entry of `old` at which `new` would go on, had nothing changed.
-        is_end: Whether both files end behind `new`.
+        end: Entry of `old` at which the file goes on behind `new`; None while that is not known.
 
     Returns:
         The entries, None where there is none, and the `expected` to give with the next chunks.
@@ -52,8 +52,8 @@ def choose_delta_bases(
         bases += _match_run(run, expected, place, old)
         bases.append(None)
         run, expected = 0, place + 1
-    if is_end:
-        bases += _match_run(run, expected, len(old.entries), old)
+    if end is not None:
+        bases += _match_run(run, expected, end, old)
     else:
         # Where the next known chunk stands is not known yet: go on one by one.
         bases += [_usable(old, expected + nth) for nth in range(run)]

@@ -51,6 +51,9 @@ class Overlays:
     def get(self, node_id: int) -> Overlay | None:
         return self._by_node.get(node_id)
 
+    def __contains__(self, node_id: int) -> bool:
+        return node_id in self._by_node
+
     def __iter__(self) -> Iterator[Overlay]:
         return iter(list(self._by_node.values()))
 

@@ -1,0 +1,241 @@
+"""Contents on their way to the server, beside the commits.
+
+A file that is due is frozen and given to the sender; what comes back can be committed at any later
+time. Small contents come back at once (they ride in the commit), large ones upload meanwhile, and
+nobody waits for them.
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple, Protocol
+
+import structlog
+import trio
+
+from backend_server.protocol.messages import NewContent
+from mountfs.core.commit_plan import ReadyContent
+from mountfs.core.content import ContentSource, DirtyContent, Manifest
+from mountfs.core.deferral import SendHistory, content_due_at_s
+from mountfs.errors import MountError, Unavailable
+from mountfs.state.overlay import Overlay, Source
+from mountfs.state.store import StateStore
+from mountfs.sync.frozen_content import FrozenContent
+
+_log = structlog.get_logger()
+
+_SMALL_JOBS_MAX = 16
+_LARGE_JOBS_MAX = 2
+_SMALL_BYTES_MAX = 64 * 1024
+_SMALL_WAIT_S = 1.0
+_RETRY_DELAYS_S = (0.5, 1, 2, 5, 10, 30)
+
+
+class Sent(Protocol):
+    @property
+    def new_content(self) -> NewContent: ...
+    @property
+    def manifest(self) -> Manifest: ...
+
+
+class ContentSender(Protocol):
+    """What `sync` needs of `blocks`."""
+
+    async def send(self, content: DirtyContent, *, similar: list[ContentSource]) -> Sent:
+        """Cut, encode and upload. Raises `Unavailable`: call again, what arrived is not sent
+        again. Raises `Refused`: it will not be taken."""
+        ...
+
+    async def source(self, source: Source) -> ContentSource:
+        """Return a committed content with its manifest."""
+        ...
+
+
+class _Job(NamedTuple):
+    generation_ids: tuple[int, ...]
+
+
+class _Ready(NamedTuple):
+    sent: Sent
+    generation_ids: tuple[int, ...]
+    mtime_ns: int
+    touched: int
+
+
+class Contents:
+    """Which contents are due, on their way, ready. One per drive; jobs live in `nursery`."""
+
+    def __init__(
+        self,
+        state: StateStore,
+        sender: ContentSender,
+        nursery: trio.Nursery,
+        *,
+        wake: Callable[[], None],
+    ) -> None:
+        self._state = state
+        self._sender = sender
+        self._nursery = nursery
+        self._wake = wake
+        self._small = trio.CapacityLimiter(_SMALL_JOBS_MAX)
+        self._large = trio.CapacityLimiter(_LARGE_JOBS_MAX)
+        self._jobs: dict[Overlay, _Job] = {}
+        self._ready: dict[Overlay, _Ready] = {}
+        self._small_left = 0
+        self._small_done = trio.Condition()
+        self._history = SendHistory()
+        self.is_hurried = False
+        """Everything is due at once: somebody waits for the server to have it."""
+
+    def next_due_at_s(self) -> float | None:
+        """Return when the next content is due; None when nothing waits."""
+        moments = [
+            self._due_at_s(overlay) for overlay in self._state.overlays if self._waits(overlay)
+        ]
+        return min(moments, default=None)
+
+    def start_due(self, now_s: float) -> None:
+        """Freeze and send whatever is due."""
+        for overlay in self._state.overlays:
+            if self._waits(overlay) and self._due_at_s(overlay) <= now_s:
+                self._start(overlay)
+
+    async def wait_small(self) -> None:
+        """Return when the small contents that were started are ready or have failed, or soon:
+        one whose base must come from far is not waited for."""
+        with trio.move_on_after(_SMALL_WAIT_S):
+            async with self._small_done:
+                while self._small_left:
+                    await self._small_done.wait()
+
+    def ready(self) -> dict[int, ReadyContent]:
+        """Return what can be committed, by node."""
+        ready = {}
+        for overlay, done in list(self._ready.items()):
+            if not self._is_current(overlay, done.generation_ids):
+                del self._ready[overlay]
+                continue
+            ready[overlay.node_id] = ReadyContent(
+                overlay.node_id, overlay.expected_revision, done.sent.new_content,
+                done.generation_ids, done.mtime_ns, done.mtime_ns, done.touched,
+            )  # fmt: skip
+        return ready
+
+    def unready(self) -> set[int]:
+        """Return nodes with content that cannot be committed yet."""
+        return {overlay.node_id for overlay in self._state.overlays if overlay not in self._ready}
+
+    def manifest_ids(self) -> dict[int, bytes]:
+        """Return the ids of our contents as far as they are known and nothing came on top."""
+        return {
+            overlay.node_id: done.sent.manifest.manifest_id
+            for overlay, done in self._ready.items()
+            if len(done.generation_ids) == len(overlay.generations)
+        }
+
+    def committed(self, node_id: int, now_s: float) -> None:
+        """The node's content was sent in a batch."""
+        self._history.sent(node_id, now_s)
+
+    def forget(self, node_id: int) -> None:
+        """What was ready of the node is not any more: committed, or lost on the server."""
+        overlay = self._state.overlays.get(node_id)
+        if overlay is not None:
+            self._ready.pop(overlay, None)
+
+    def forget_retired(self) -> None:
+        """Drop what is ready of overlays that are gone or whose generations were retired."""
+        for overlay, done in list(self._ready.items()):
+            if not self._is_current(overlay, done.generation_ids):
+                del self._ready[overlay]
+
+    @property
+    def is_idle(self) -> bool:
+        return not self._jobs and not self._ready
+
+    def _waits(self, overlay: Overlay) -> bool:
+        return (
+            overlay not in self._jobs
+            and overlay not in self._ready
+            and overlay.node_id > 0
+            and overlay.node_id not in self._state.parking.codes
+        )
+
+    def _due_at_s(self, overlay: Overlay) -> float:
+        if self.is_hurried:
+            return 0.0
+        inode = self._state.inodes.inode_of(overlay.node_id)
+        return content_due_at_s(
+            first_change_s=overlay.first_change_s,
+            last_change_s=overlay.last_change_s,
+            is_open=inode in self._state.writers,
+            recent_sends=self._history.recent_sends(
+                overlay.node_id, self._state.clock.monotonic_s()
+            ),
+        )
+
+    def _is_current(self, overlay: Overlay, generation_ids: tuple[int, ...]) -> bool:
+        lowest = tuple(
+            generation.generation_id for generation in overlay.generations[: len(generation_ids)]
+        )
+        return self._state.overlays.get(overlay.node_id) is overlay and lowest == generation_ids
+
+    def _start(self, overlay: Overlay) -> None:
+        self._state.overlays.freeze(overlay)
+        generation_ids = tuple(generation.generation_id for generation in overlay.generations)
+        job = _Job(generation_ids)
+        self._jobs[overlay] = job
+        is_small = overlay.size_bytes <= _SMALL_BYTES_MAX
+        self._small_left += is_small
+        self._nursery.start_soon(self._run, overlay, job, is_small)
+
+    async def _run(self, overlay: Overlay, job: _Job, is_small: bool) -> None:
+        try:
+            async with self._small if is_small else self._large:
+                await self._send(overlay, job)
+        finally:
+            self._jobs.pop(overlay, None)
+            if is_small:
+                self._small_left -= 1
+                async with self._small_done:
+                    self._small_done.notify_all()
+            self._wake()
+
+    async def _send(self, overlay: Overlay, job: _Job) -> None:
+        for delay_s in _RETRY_DELAYS_S:
+            if not self._is_current(overlay, job.generation_ids):
+                return  # removed meanwhile: nobody misses it
+            try:
+                sent, mtime_ns, touched = await self._send_once(overlay, job)
+            except Unavailable as error:
+                _log.info("content waits for the server", reason=str(error))
+                await trio.sleep(delay_s)
+                continue
+            except MountError as error:
+                _log.warning("a content cannot be sent", error=str(error))
+                self._state.parking.park(
+                    overlay.node_id, "local", now_ns=self._state.clock.wall_ns()
+                )
+                return
+            self._ready[overlay] = _Ready(sent, job.generation_ids, mtime_ns, touched)
+            return
+
+    async def _send_once(self, overlay: Overlay, job: _Job) -> tuple[Sent, int, int]:
+        state = self._state
+        base = await self._sender.source(overlay.source) if overlay.source else None
+        similar = []
+        head = state.mirror.node(overlay.node_id)
+        if head is not None and head.size_bytes and base is None:
+            old = Source(
+                head.node_id, head.revision, head.manifest_id, head.entries, head.size_bytes
+            )
+            similar.append(await self._sender.source(old))
+        record = state.tree.node(overlay.node_id)
+        mtime_ns = record.mtime_ns if record is not None else overlay.mtime_ns
+        touched = overlay.touched
+        content = FrozenContent(
+            state.drive_id, overlay, state.overlays, state.staging, base,
+            generations_count=len(job.generation_ids),
+        )  # fmt: skip
+        try:
+            return await self._sender.send(content, similar=similar), mtime_ns, touched
+        finally:
+            content.close()

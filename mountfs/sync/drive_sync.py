@@ -1,0 +1,356 @@
+"""The one task that keeps a drive in step with its server.
+
+    settle the batch on its way ── pull the feed ── apply both ── plan ── send ──┐
+        ▲                                                                        │
+        └──────────── wait: a change here, a hint from there, a due moment ◄─────┘
+
+Batches and pulls alternate in one task, so the mirror never sees a feed that holds answers it does
+not know yet, and our own changes never look like somebody else's.
+"""
+
+import random
+from collections import deque
+from collections.abc import Callable
+from typing import Protocol
+
+import structlog
+import trio
+
+from backend_server.protocol.identity import DriveId
+from backend_server.protocol.messages import (
+    ChangesPage,
+    CommitAnswer,
+    CommitRequest,
+    Operation,
+    OperationAnswer,
+    PollAnswer,
+    PollRequest,
+)
+from mountfs.core.deferral import burst_due_at_s
+from mountfs.errors import MountError, NotLoggedIn, Refused, Unavailable
+from mountfs.state.local_changes import Key
+from mountfs.state.store import StateStore
+from mountfs.state.view_changes import ViewChanges
+from mountfs.sync.contents import Contents, ContentSender
+from mountfs.sync.feed import Applied, apply, pull
+from mountfs.sync.planning import (
+    held_nodes,
+    mark_in_flight,
+    plan_batch,
+    request_of,
+    settle_unchanged,
+    store_batch,
+)
+from mountfs.sync.successions import apply_successions
+
+_log = structlog.get_logger()
+
+_BACKOFF_MIN_S = 0.2
+_BACKOFF_MAX_S = 20.0
+_RECENT_MAX = 100
+
+
+class DriveServer(Protocol):
+    """What `sync` needs of `transport`."""
+
+    async def snapshot_page(self, drive_id: DriveId, after: str | None) -> ChangesPage: ...
+    async def changes(self, drive_id: DriveId, cursor: str) -> ChangesPage: ...
+    async def poll(self, request: PollRequest) -> PollAnswer: ...
+    async def commit(self, drive_id: DriveId, request: CommitRequest) -> CommitAnswer: ...
+
+
+class DriveSync:
+    """Owns `state`'s mirror and batches. `run` it once; everything else may be called any time."""
+
+    def __init__(
+        self,
+        state: StateStore,
+        server: DriveServer,
+        sender: ContentSender,
+        *,
+        device_name: str,
+        new_node_id: Callable[[], int],
+        on_view_changes: Callable[[ViewChanges], None],
+        on_online: Callable[[bool], None],
+        jitter: random.Random,
+    ) -> None:
+        self._state = state
+        self._server = server
+        self._sender = sender
+        self._device_name = device_name
+        self._new_node_id = new_node_id
+        self._on_view_changes = on_view_changes
+        self._on_online = on_online
+        self._jitter = jitter
+        self._contents: Contents | None = None
+        self._wake = trio.Event()
+        self._is_remote_ahead = True
+        self._first_change_s = 0.0
+        self._last_change_s = 0.0
+        self._is_one_placement = False
+        self._operations: dict[int, Operation] = {}
+        """The batch on its way with its inline blocks; lost in a crash, then sent without."""
+        self._pulls = 0
+        self._round_done = trio.Condition()
+        self.is_online = False
+        self.has_mirror = trio.Event()
+        self.last_error: MountError | None = None
+        self.conflicts: deque[Key] = deque(maxlen=_RECENT_MAX)
+        self.commits_count = 0
+
+    # From outside ----------------------------------------------------------------------------
+
+    def local_change(self) -> None:
+        """Something was changed here. Never blocks."""
+        now_s = self._state.clock.monotonic_s()
+        self._first_change_s = self._first_change_s or now_s
+        self._last_change_s = now_s
+        self._wake.set()
+
+    def hint(self) -> None:
+        """The drive may have moved on the server. Never blocks."""
+        self._is_remote_ahead = True
+        self._wake.set()
+
+    async def sync_now(self) -> list[int]:
+        """Return when the server has everything written before this call.
+
+        Returns the nodes whose changes it refused, for a person to look at. Waits for as long as
+        the server cannot be reached: cancel it.
+        """
+        point = self._state.counter.last
+        assert self._contents is not None
+        self._contents.is_hurried = True
+        self._state.parking.unpark_all()
+        try:
+            while not self._is_sent(point):
+                self._wake.set()
+                async with self._round_done:
+                    await self._round_done.wait()
+        finally:
+            self._contents.is_hurried = False
+        return sorted(self._state.parking.codes)
+
+    @property
+    def pending_count(self) -> int:
+        """How many changes the server does not have."""
+        changes = self._state.changes
+        return len(changes.dentries) + len(changes.nodes) + len(self._state.overlays)
+
+    # The loop --------------------------------------------------------------------------------
+
+    async def run(self) -> None:
+        """Keep in step until cancelled. Nothing is lost by cancelling at any await."""
+        mark_in_flight(self._state)
+        if self._state.cursor:
+            self.has_mirror.set()
+        if self.pending_count:
+            self.local_change()
+        async with trio.open_nursery() as nursery:
+            self._contents = Contents(
+                self._state, self._sender, nursery, wake=lambda: self._wake.set()
+            )
+            nursery.start_soon(self._follow)
+            failures = 0
+            while True:
+                try:
+                    await self._round()
+                    failures = 0
+                    self._set_online(True)
+                except MountError as error:
+                    failures += 1
+                    await self._failed(error, failures)
+                async with self._round_done:
+                    self._round_done.notify_all()
+                if not failures:
+                    await self._wait()
+
+    async def _round(self) -> None:
+        """Settle, pull, apply; then plan and send one batch."""
+        assert self._contents is not None
+        answers = await self._settle()
+        if answers is not None or self._is_remote_ahead:
+            await self._pull_and_apply(answers)
+        if not self._is_due():
+            return
+        now_s = self._state.clock.monotonic_s()
+        self._contents.start_due(now_s)
+        await self._contents.wait_small()
+        if self._plan():
+            self._is_remote_ahead = True
+            self._wake.set()
+
+    async def _settle(self) -> dict[int, OperationAnswer] | None:
+        batches = self._state.batches
+        if not batches.in_flight:
+            return None
+        operations = [
+            self._operations.get(sent.operation.number, sent.operation)
+            for sent in batches.in_flight
+        ]
+        first = operations[0].number
+        request = request_of(operations, answered_through=first - 1)
+        answer = await self._server.commit(self._state.drive_id, request)
+        self.commits_count += 1
+        return {item.number: item for item in answer.answers}
+
+    async def _pull_and_apply(self, answers: dict[int, OperationAnswer] | None) -> None:
+        assert self._contents is not None
+        self._is_remote_ahead = False
+        try:
+            pulled = await pull(self._server, self._state.drive_id, self._state.cursor)
+        except BaseException:
+            self._is_remote_ahead = True
+            raise
+        applied = apply(
+            self._state,
+            pulled,
+            answers,
+            self._contents.manifest_ids(),
+            device_name=self._device_name,
+            new_node_id=self._new_node_id,
+            untie=self._is_one_placement,
+        )
+        self._after_apply(applied, is_settled=answers is not None)
+        self.has_mirror.set()
+
+    def _after_apply(self, applied: Applied, *, is_settled: bool) -> None:
+        assert self._contents is not None
+        if is_settled:
+            self._operations = {}
+            self._is_one_placement = bool(applied.settlement.knotted_keys)
+        for node_id in applied.settlement.missing_nodes:
+            self._contents.forget(node_id)
+        for node_id in applied.settlement.applied_revisions:
+            self._contents.committed(node_id, self._state.clock.monotonic_s())
+        self._contents.forget_retired()
+        self.conflicts.extend(applied.conflicts)
+        if applied.view:
+            self._on_view_changes(applied.view)
+        for node_id in applied.settlement.parked:
+            _log.warning(
+                "the server refused a change; it waits for you",
+                code=self._state.parking.codes.get(node_id),
+            )
+
+    def _plan(self) -> bool:
+        """Store the next batch. Returns whether there is one. No checkpoint."""
+        assert self._contents is not None
+        self._first_change_s = 0.0
+        apply_successions(self._state)
+        contents = self._contents.ready()
+        settle_unchanged(self._state, contents)
+        self._contents.forget_retired()
+        held = held_nodes(
+            self._state,
+            now_s=self._state.clock.monotonic_s(),
+            is_hurried=self._contents.is_hurried,
+        )
+        planned = plan_batch(
+            self._state,
+            contents,
+            self._contents.unready(),
+            held,
+            is_one_placement=self._is_one_placement,
+        )
+        if not planned:
+            return False
+        self._operations = {item.operation.number: item.operation for item in planned}
+        store_batch(self._state, planned)
+        return True
+
+    # Waiting ---------------------------------------------------------------------------------
+
+    def _is_due(self) -> bool:
+        return self._due_at_s() <= self._state.clock.monotonic_s()
+
+    def _due_at_s(self) -> float:
+        """Return when there is something to plan; infinity when nothing waits."""
+        assert self._contents is not None
+        due = float("inf")
+        if self._contents.is_hurried:
+            return 0.0
+        changes = self._state.changes
+        if changes.dentries or changes.nodes or self._contents.ready():
+            due = burst_due_at_s(
+                first_change_s=self._first_change_s, last_change_s=self._last_change_s
+            )
+        content_due = self._contents.next_due_at_s()
+        return due if content_due is None else min(due, content_due)
+
+    async def _wait(self) -> None:
+        """Return when there is something to do."""
+        if self._state.batches.in_flight or self._is_remote_ahead:
+            return
+        due_in_s = self._due_at_s() - self._state.clock.monotonic_s()
+        with trio.move_on_after(max(due_in_s, 0.0)):
+            await self._wake.wait()
+        self._wake = trio.Event()
+
+    async def _failed(self, error: MountError, failures: int) -> None:
+        self.last_error = error
+        is_offline = isinstance(error, Unavailable)
+        if is_offline:
+            self._set_online(False)
+        (_log.info if is_offline else _log.error)("cannot sync now", reason=str(error))
+        delay_s = min(_BACKOFF_MIN_S * 2.0 ** min(failures, 10), _BACKOFF_MAX_S)
+        if isinstance(error, NotLoggedIn | Refused):
+            delay_s = _BACKOFF_MAX_S
+        await trio.sleep(delay_s * self._jitter.uniform(0.5, 1.0))
+
+    def _set_online(self, is_online: bool) -> None:
+        if is_online:
+            self.last_error = None
+        if is_online != self.is_online:
+            self.is_online = is_online
+            self._on_online(is_online)
+
+    def _is_sent(self, point: int) -> bool:
+        """Whether nothing that was changed up to `point` is left but what was refused."""
+        state, parked = self._state, self._state.parking.codes
+        return (
+            not state.batches.in_flight
+            and all(
+                row.touched > point or {row.node_id, row.expected} & parked.keys()
+                for row in state.changes.dentries.values()
+            )
+            and all(
+                node.touched > point or node.node_id in parked
+                for node in state.changes.nodes.values()
+            )
+            and all(
+                not overlay.generations
+                or overlay.generations[0].touched > point
+                or overlay.node_id in parked
+                for overlay in state.overlays
+            )
+        )
+
+    async def _follow(self) -> None:
+        """Long poll, for ever: every answer that names the drive is a hint."""
+        await self.has_mirror.wait()
+        failures = 0
+        while True:
+            request = PollRequest({self._state.drive_id: self._state.cursor})
+            try:
+                answer = await self._server.poll(request)
+            except MountError:
+                failures += 1
+                delay_s = min(_BACKOFF_MIN_S * 2.0 ** min(failures, 10), _BACKOFF_MAX_S)
+                await trio.sleep(delay_s * self._jitter.uniform(0.5, 1.0))
+                self.hint()
+                continue
+            failures = 0
+            if answer.retry_after_s:
+                await trio.sleep(answer.retry_after_s * self._jitter.uniform(0.5, 1.5))
+            if self._state.drive_id in answer.moved:
+                await self._caught_up(request.cursors[self._state.drive_id])
+            else:
+                self.hint()  # a slow poll is the safety net: ask the feed itself
+
+    async def _caught_up(self, cursor: str) -> None:
+        """Wake the loop, and return when it is past `cursor` (or has tried)."""
+        self.hint()
+        async with self._round_done:
+            if self._state.cursor == cursor:
+                await self._round_done.wait()

@@ -1,0 +1,160 @@
+"""Pages of the feed, gathered until they are one consistent state, then applied at once."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import structlog
+
+from backend_server.protocol.identity import DriveId
+from backend_server.protocol.messages import (
+    ChangesPage,
+    DentryState,
+    NodeKind,
+    NodeState,
+    OperationAnswer,
+    QuotaState,
+)
+from mountfs.errors import CursorReset
+from mountfs.state.local_changes import Key
+from mountfs.state.store import StateStore
+from mountfs.state.view_changes import ViewChanges
+from mountfs.sync.rebase import Rebase, remember_before
+from mountfs.sync.settle import Settlement
+
+_log = structlog.get_logger()
+
+
+class FeedSource(Protocol):
+    async def snapshot_page(self, drive_id: DriveId, after: str | None) -> ChangesPage: ...
+    async def changes(self, drive_id: DriveId, cursor: str) -> ChangesPage: ...
+
+
+@dataclass(slots=True)
+class Pulled:
+    """What the drive is as of `cursor`, as states of what changed since the mirror's cursor."""
+
+    cursor: str
+    nodes: dict[int, NodeState] = field(default_factory=dict)
+    dentries: dict[Key, DentryState] = field(default_factory=dict)
+    applied_through: int = 0
+    quota: QuotaState | None = None
+    is_snapshot: bool = False
+
+    def add(self, page: ChangesPage) -> None:
+        self.nodes.update((state.node_id, state) for state in page.nodes)
+        self.dentries.update(((state.parent, state.name), state) for state in page.dentries)
+        self.cursor = page.cursor
+        self.applied_through = page.applied_through
+        self.quota = page.quota
+
+
+async def pull(source: FeedSource, drive_id: DriveId, cursor: str) -> Pulled:
+    """Return everything behind `cursor`; a snapshot when there is none or it does not hold.
+
+    Changes nothing. Raises `Unavailable`, `Refused`.
+    """
+    if cursor:
+        try:
+            return await _pull_changes(source, drive_id, Pulled(cursor))
+        except CursorReset:
+            _log.warning("the feed was reset: the mirror is built anew")
+    pulled = Pulled("", is_snapshot=True)
+    after: str | None = None
+    while True:
+        page = await source.snapshot_page(drive_id, after)
+        pulled.add(page)
+        after = page.cursor
+        if not page.has_more:
+            return await _pull_changes(source, drive_id, pulled)
+
+
+async def _pull_changes(source: FeedSource, drive_id: DriveId, pulled: Pulled) -> Pulled:
+    while True:
+        page = await source.changes(drive_id, pulled.cursor)
+        pulled.add(page)
+        if not page.has_more:
+            return pulled
+
+
+@dataclass(slots=True)
+class Applied:
+    """What applying did."""
+
+    view: ViewChanges
+    settlement: Settlement
+    conflicts: list[Key]
+
+
+def apply(
+    state: StateStore,
+    pulled: Pulled,
+    answers: Mapping[int, OperationAnswer] | None,
+    ready_manifests: Mapping[int, bytes],
+    *,
+    device_name: str,
+    new_node_id: Callable[[], int],
+    untie: bool,
+) -> Applied:
+    """Bring the mirror to `pulled`, settle the batch, rebase what was changed here.
+
+    One transaction: after a crash either all of it happened, or it will be done again from the
+    same batch and the same cursor. No checkpoint.
+    """
+    if pulled.is_snapshot:
+        _add_removals(state, pulled)
+    nodes, dentries = list(pulled.nodes.values()), list(pulled.dentries.values())
+    removed = {node.node_id for node in nodes if node.kind is NodeKind.REMOVED}
+    present = pulled.nodes.keys() - removed
+    view = ViewChanges()
+    settlement = Settlement(state)
+    seen_names = {key: state.tree.child(*key) for key in pulled.dentries}
+    seen_nodes = {node_id: state.tree.node(node_id) for node_id in present}
+    with state.database.transaction():
+        before = remember_before(state, removed)
+        if answers is not None:
+            settlement.run(state.batches.in_flight, answers)
+            state.batches.forget()
+        state.mirror.apply(nodes, dentries)
+        rebase = Rebase(state, before, view, device_name=device_name, new_node_id=new_node_id)
+        rebase.run(
+            keys=set(pulled.dentries) | settlement.applied_keys,
+            nodes=set(present),
+            removed=removed,
+            applied_revisions=settlement.applied_revisions,
+            ready_manifests=ready_manifests,
+            knotted=settlement.knotted_keys if untie else set(),
+        )
+        state.set_value("cursor", pulled.cursor)
+        state.batches.raise_last_number(pulled.applied_through)
+        if pulled.quota is not None:
+            state.set_quota(pulled.quota)
+    for key, child in seen_names.items():
+        if state.tree.child(*key) != child:
+            view.dentries.add(key)
+    for node_id, record in seen_nodes.items():
+        now = state.tree.node(node_id)
+        if (
+            record is None
+            or now is None
+            or (record[1:7] == now[1:7]
+            and (record.size_bytes == now.size_bytes and record.manifest_id == now.manifest_id))
+        ):
+            continue
+        own = settlement.applied_revisions.get(node_id)
+        if record.manifest_id != now.manifest_id and own != now.revision:
+            view.contents.add(node_id)
+        else:
+            view.attributes.add(node_id)
+    return Applied(view, settlement, rebase.conflicts)
+
+
+def _add_removals(state: StateStore, pulled: Pulled) -> None:
+    """A snapshot has no tombstones: what the mirror has and it lacks is gone."""
+    for record in list(state.mirror.all_nodes()):
+        if record.node_id not in pulled.nodes:
+            pulled.nodes[record.node_id] = NodeState(record.node_id, 0, NodeKind.REMOVED)
+        for name, _ in state.mirror.children(record.node_id) if record.is_folder else ():
+            key = (record.node_id, name)
+            if key not in pulled.dentries:
+                pulled.dentries[key] = DentryState(record.node_id, name, 0, 0)

@@ -1,0 +1,145 @@
+"""Makes the next batch from what differs: gathers facts, lets `core.commit_plan` decide, stores."""
+
+import msgspec
+
+from backend_server.protocol.messages import (
+    CommitRequest,
+    CreateNode,
+    NodeKind,
+    Operation,
+    PlaceNodes,
+    SetContent,
+)
+from mountfs.core.commit_plan import (
+    DentryRow,
+    LocalState,
+    NodeChange,
+    PlannedOperation,
+    ReadyContent,
+    plan_commit,
+)
+from mountfs.core.deferral import VACATED_S
+from mountfs.state.batches import SentOperation
+from mountfs.state.overlay import Source
+from mountfs.state.store import StateStore
+
+
+def held_nodes(state: StateStore, *, now_s: float, is_hurried: bool) -> set[int]:
+    """Return nodes whose changes wait: refused ones, and files whose name was just vacated."""
+    held = set(state.parking.codes)
+    if not is_hurried:
+        held |= {
+            row.expected
+            for row in state.changes.dentries.values()
+            if row.expected and not row.node_id and now_s - row.at_s < VACATED_S
+            and _is_file(state, row.expected)
+        }  # fmt: skip
+    return held
+
+
+def settle_unchanged(state: StateStore, contents: dict[int, ReadyContent]) -> None:
+    """A file saved again with the bytes that it had is no new revision: only its times travel."""
+    for node_id, content in list(contents.items()):
+        head = state.mirror.node(node_id)
+        created = state.changes.nodes.get(node_id)
+        overlay = state.overlays.get(node_id)
+        if (
+            head is None
+            or overlay is None
+            or (created is not None and created.is_created)
+            or content.new_content.manifest_id != head.manifest_id
+            or overlay.expected_revision != head.revision
+        ):
+            continue
+        record = state.tree.node(node_id)
+        assert record is not None
+        committed = Source(node_id, head.revision, head.manifest_id, head.entries, head.size_bytes)
+        with state.database.transaction():
+            state.overlays.retire(overlay, content.generation_ids, committed)
+            state.tree.set_attributes(record)
+        del contents[node_id]
+
+
+def plan_batch(
+    state: StateStore,
+    contents: dict[int, ReadyContent],
+    unready: set[int],
+    held: set[int],
+    *,
+    is_one_placement: bool,
+) -> list[PlannedOperation]:
+    """Return the next batch; empty when nothing can be sent. Changes nothing."""
+    facts = LocalState(
+        nodes={node.node_id: NodeChange(*node) for node in state.changes.nodes.values()},
+        dentries=[
+            DentryRow(row.parent, row.name, row.node_id, row.expected, row.touched)
+            for row in state.changes.dentries.values()
+        ],
+        contents=contents,
+        unready=unready,
+        held=held,
+        kind_of=lambda node_id: _kind_of(state, node_id),
+    )
+    return plan_commit(
+        facts,
+        first_number=state.batches.last_number + 1,
+        is_one_placement=is_one_placement,
+    )
+
+
+def store_batch(state: StateStore, planned: list[PlannedOperation]) -> None:
+    """Remember the batch, before it is sent, and which rows are on their way with it."""
+    with state.database.transaction():
+        state.batches.begin(
+            [
+                SentOperation(
+                    _without_inline(item.operation),
+                    item.node_touched,
+                    list(item.dentries_touched),
+                    list(item.generation_ids),
+                )
+                for item in planned
+            ]
+        )
+    mark_in_flight(state)
+
+
+def mark_in_flight(state: StateStore) -> None:
+    """Set the rows' marks from the stored batch; also after a restart."""
+    changes = state.changes
+    for sent in state.batches.in_flight:
+        match sent.operation:
+            case CreateNode() as create:
+                changes.in_flight_nodes.add(create.node_id)
+                changes.in_flight_dentries.add((create.parent, create.name))
+            case PlaceNodes() as place:
+                changes.in_flight_dentries |= {(c.parent, c.name) for c in place.changes}
+            case operation:
+                changes.in_flight_nodes.add(operation.node_id)
+        node_id = getattr(sent.operation, "node_id", 0)
+        overlay = state.overlays.get(node_id)
+        if overlay is not None:
+            for generation in overlay.generations:
+                generation.is_frozen |= generation.generation_id in sent.generation_ids
+
+
+def request_of(operations: list[Operation], *, answered_through: int) -> CommitRequest:
+    return CommitRequest(answered_through, operations)
+
+
+def _without_inline(operation: Operation) -> Operation:
+    match operation:
+        case CreateNode(content=content) | SetContent(content=content) if content is not None:
+            bare = msgspec.structs.replace(content, inline=[])
+            return msgspec.structs.replace(operation, content=bare)
+        case _:
+            return operation
+
+
+def _kind_of(state: StateStore, node_id: int) -> int:
+    record = state.tree.node(node_id)
+    return record.kind if record is not None else NodeKind.REMOVED
+
+
+def _is_file(state: StateStore, node_id: int) -> bool:
+    return _kind_of(state, node_id) == NodeKind.FILE
