@@ -1,0 +1,217 @@
+"""A mount from its start to its end: commands, signals, sync, unmount.
+
+How a mount ends:
+
+    umount          refused while programs use it, or while the server lacks something that it
+                    may still get; then unmounted, then what came in between is sent, then the end
+    umount --now    unmounted unless programs use it; the rest stays queued for the next mount
+    SIGTERM, INT    what can be sent in LAST_SYNC_S is; unmounted whether in use or not
+    from outside    (`fusermount3 -u`) the same, without the unmounting
+
+Whatever is not sent lies in the state folder, durable, and the next mount sends it.
+"""
+
+import logging
+import signal
+from pathlib import Path
+from typing import Final, Protocol
+
+import trio
+
+from mountfs.app.control_messages import Done, Progress, Request, StatusAnswer
+from mountfs.app.control_server import Send
+from mountfs.app.status import MountStatus, Parked, Queue
+from mountfs.errors import MountError, Offline, SetupError
+from mountfs.fuse.mount_users import MountUser, programs_using
+from mountfs.fuse.mounting import MountBusy, unmount
+
+_LOG = logging.getLogger(__name__)
+
+LAST_SYNC_S: Final = 10.0
+OFFLINE_PATIENCE_S: Final = 15.0
+"""A sync that makes no headway because the server is away gives up after so long."""
+PROGRESS_EVERY_S: Final = 0.25
+GOODBYE_S: Final = 2.0
+STARTED_TO_STOP: Final = "the mount is being stopped already"
+
+
+class ServedDrive(Protocol):
+    """What is mounted, as far as its life is concerned."""
+
+    def status(self) -> MountStatus: ...
+
+    @property
+    def queue(self) -> Queue:
+        """What the server does not have. Memory only."""
+        ...
+
+    @property
+    def is_online(self) -> bool: ...
+
+    async def sync(self) -> list[Parked]:
+        """Return when the server has everything written so far but what is parked."""
+        ...
+
+
+class Session(Protocol):
+    """`mountfs.fuse.session.FuseSession`."""
+
+    async def serve(self) -> None: ...
+
+    def stop(self) -> None: ...
+
+
+class MountLife:
+    """Serves one drive at one mount point, once."""
+
+    def __init__(self, drive: ServedDrive, session: Session, mount_point: Path) -> None:
+        self._drive = drive
+        self._session = session
+        self._mount_point = mount_point
+        self._is_stopping = False
+        self._skips_last_sync = False
+        self._stop_commands = 0
+        self._ended = trio.Event()
+        self._goodbyes_said = trio.Event()
+        self._parked_at_end: list[Parked] = []
+
+    async def serve(self) -> None:
+        """Serve until the mount is gone, then send what is left for a moment."""
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._obey_signals)
+            await self._session.serve()
+            _LOG.info("unmounted")
+            if not self._skips_last_sync:
+                await self._sync_for_a_moment()
+            self._ended.set()
+            if self._stop_commands:
+                with trio.move_on_after(GOODBYE_S):
+                    await self._goodbyes_said.wait()
+            nursery.cancel_scope.cancel()
+
+    # Commands --------------------------------------------------------------------------------
+
+    async def answer(self, request: Request, send: Send) -> None:
+        """Answer one command. Raises the tree of `mountfs.errors`."""
+        match request.verb:
+            case "status":
+                await send(StatusAnswer(self._drive.status()))
+            case "sync":
+                parked = await self._sync_telling(send)
+                await send(Done(parked))
+            case "stop":
+                self._stop_commands += 1
+                try:
+                    await self._stop(send, now=request.now)
+                finally:
+                    self._stop_commands -= 1
+                    if self._ended.is_set() and not self._stop_commands:
+                        self._goodbyes_said.set()
+
+    async def _stop(self, send: Send, *, now: bool) -> None:
+        if self._is_stopping:
+            raise SetupError(STARTED_TO_STOP)
+        self._is_stopping = True
+        try:
+            await self._refuse_if_used()
+            if not now:
+                parked = await self._sync_telling(send)
+                if parked:
+                    await send(Done(parked))
+                    return
+            self._skips_last_sync = now
+            try:
+                await trio.to_thread.run_sync(unmount, self._mount_point)
+            except MountBusy:
+                # Somebody came while we were syncing.
+                self._skips_last_sync = False
+                await self._refuse_if_used()
+                raise
+        finally:
+            self._is_stopping = False
+        await self._ended.wait()
+        await send(Done(self._parked_at_end, self._drive.queue))
+
+    async def _refuse_if_used(self) -> None:
+        users = await trio.to_thread.run_sync(programs_using, self._mount_point)
+        if users:
+            raise MountBusy(
+                f"{self._mount_point} is in use by {_listed(users)}",
+                remedy="close these files or end these programs, then try again",
+            )
+
+    async def _sync_telling(self, send: Send) -> list[Parked]:
+        """Sync while telling `send` how far it is. Raises Offline after OFFLINE_PATIENCE_S."""
+        parked: list[Parked] = []
+        async with trio.open_nursery() as nursery:
+
+            async def tell() -> None:
+                while True:
+                    await trio.sleep(PROGRESS_EVERY_S)
+                    await send(Progress(self._drive.queue, self._drive.is_online))
+
+            nursery.start_soon(tell)
+            nursery.start_soon(self._give_up_when_offline)
+            parked = await self._drive.sync()
+            nursery.cancel_scope.cancel()
+        return parked
+
+    async def _give_up_when_offline(self) -> None:
+        waited_s = 0.0
+        while waited_s < OFFLINE_PATIENCE_S:
+            await trio.sleep(PROGRESS_EVERY_S)
+            waited_s = 0.0 if self._drive.is_online else waited_s + PROGRESS_EVERY_S
+        raise Offline(
+            f"the server cannot be reached; {self._drive.queue.operations} changes wait here"
+        )
+
+    # Signals ---------------------------------------------------------------------------------
+
+    async def _obey_signals(self) -> None:
+        with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT, signal.SIGHUP) as signals:
+            async for number in signals:
+                if number == signal.SIGHUP:
+                    continue  # the terminal went; we stay
+                _LOG.info("stopping: %s", signal.Signals(number).name)
+                break
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(self._end_mount)
+                async for number in signals:
+                    if number != signal.SIGHUP:
+                        # Asked twice: not even a moment.
+                        self._skips_last_sync = True
+                        self._session.stop()
+
+    async def _end_mount(self) -> None:
+        await self._sync_for_a_moment()
+        try:
+            await trio.to_thread.run_sync(unmount, self._mount_point)
+        except MountBusy:
+            _LOG.warning("%s is in use: its programs lose it", self._mount_point)
+            await trio.to_thread.run_sync(_unmount_lazily, self._mount_point)
+            self._session.stop()
+        except SetupError as error:
+            _LOG.info("cannot unmount %s: %s", self._mount_point, error)
+            self._session.stop()
+
+    async def _sync_for_a_moment(self) -> None:
+        if self._drive.queue.is_empty:
+            return
+        try:
+            with trio.move_on_after(LAST_SYNC_S):
+                self._parked_at_end = await self._drive.sync()
+        except MountError as error:
+            _LOG.info("the last sync ended early: %s", error)
+        if not self._drive.queue.is_empty:
+            _LOG.info("%d changes stay queued", self._drive.queue.operations)
+
+
+def _unmount_lazily(mount_point: Path) -> None:
+    try:
+        unmount(mount_point, lazily=True)
+    except SetupError as error:
+        _LOG.info("cannot unmount %s: %s", mount_point, error)
+
+
+def _listed(users: list[MountUser]) -> str:
+    return ", ".join(f"{user.command} (process {user.pid}, {user.path})" for user in users[:5])
