@@ -23,6 +23,7 @@ class Generation:
 
     __slots__ = (
         "extents",
+        "first_touched",
         "generation_id",
         "held_bytes",
         "is_frozen",
@@ -49,6 +50,8 @@ class Generation:
         self.small_bytes = 0
         self.held_bytes = 0
         self.touched = 0
+        """The change counter at its last change, and at its first."""
+        self.first_touched = 0
         self.last_row: tuple[int, int] | None = None
         """(touched, end) of the staged write that the next one may extend."""
 
@@ -92,3 +95,8 @@ class Overlay:
     def held_bytes(self) -> int:
         """Bytes in all generations; bytes written twice may count twice."""
         return sum(generation.held_bytes for generation in self.generations)
+
+    @property
+    def first_touched(self) -> int:
+        """The change counter at the oldest change that the server lacks; 0: older than all."""
+        return self.generations[0].first_touched if self.generations else 0

@@ -274,6 +274,7 @@ class Overlays:
 
     def _changed(self, overlay: Overlay, generation: Generation, touched: int, now_ns: int) -> None:
         generation.touched = overlay.touched = max(touched, overlay.touched)
+        generation.first_touched = generation.first_touched or touched
         overlay.mtime_ns = now_ns
         overlay.last_change_s = self._clock.monotonic_s()
         overlay.first_change_s = overlay.first_change_s or overlay.last_change_s
@@ -354,6 +355,7 @@ class Overlays:
                 generation.extents.cover(start, end, touched, start)
                 generation.size_bytes = max(generation.size_bytes, end)
             generation.touched = overlay.touched = touched
+            generation.first_touched = generation.first_touched or touched
             overlay.mtime_ns = at_ns
 
 

@@ -23,6 +23,7 @@ from backend_server.protocol.messages import (
     CommitRequest,
     Operation,
     OperationAnswer,
+    Outcome,
     PollAnswer,
     PollRequest,
 )
@@ -36,6 +37,7 @@ from mountfs.sync.feed import Applied, apply, pull
 from mountfs.sync.planning import (
     held_nodes,
     mark_in_flight,
+    next_held_until_s,
     plan_batch,
     request_of,
     settle_unchanged,
@@ -85,9 +87,13 @@ class DriveSync:
         self._contents: Contents | None = None
         self._wake = trio.Event()
         self._is_remote_ahead = True
+        self._has_changes = False
+        """Something may be sendable that was not when the last batch was planned."""
         self._first_change_s = 0.0
         self._last_change_s = 0.0
         self._is_one_placement = False
+        self._fruitless_count = 0
+        """Batches in a row of which the server made nothing."""
         self._operations: dict[int, Operation] = {}
         """The batch on its way with its inline blocks; lost in a crash, then sent without."""
         self._pulls = 0
@@ -103,7 +109,9 @@ class DriveSync:
     def local_change(self) -> None:
         """Something was changed here. Never blocks."""
         now_s = self._state.clock.monotonic_s()
-        self._first_change_s = self._first_change_s or now_s
+        if not self._has_changes:
+            self._has_changes = True
+            self._first_change_s = now_s
         self._last_change_s = now_s
         self._wake.set()
 
@@ -121,6 +129,7 @@ class DriveSync:
         point = self._state.counter.last
         assert self._contents is not None
         self._contents.is_hurried = True
+        self._has_changes = True
         self._state.parking.unpark_all()
         try:
             while not self._is_sent(point):
@@ -147,9 +156,7 @@ class DriveSync:
         if self.pending_count:
             self.local_change()
         async with trio.open_nursery() as nursery:
-            self._contents = Contents(
-                self._state, self._sender, nursery, wake=lambda: self._wake.set()
-            )
+            self._contents = Contents(self._state, self._sender, nursery, wake=self._content_done)
             nursery.start_soon(self._follow)
             failures = 0
             while True:
@@ -176,9 +183,7 @@ class DriveSync:
         now_s = self._state.clock.monotonic_s()
         self._contents.start_due(now_s)
         await self._contents.wait_small()
-        if self._plan():
-            self._is_remote_ahead = True
-            self._wake.set()
+        self._plan()
 
     async def _settle(self) -> dict[int, OperationAnswer] | None:
         batches = self._state.batches
@@ -213,11 +218,23 @@ class DriveSync:
         )
         self._after_apply(applied, is_settled=answers is not None)
         self.has_mirror.set()
+        if answers is not None:
+            await self._mind_fruitless(answers)
+
+    async def _mind_fruitless(self, answers: dict[int, OperationAnswer]) -> None:
+        """A server that makes nothing of batch after batch is not to be asked in a hot loop."""
+        if any(answer.outcome is Outcome.APPLIED for answer in answers.values()):
+            self._fruitless_count = 0
+            return
+        self._fruitless_count += 1
+        if self._fruitless_count > 2:
+            await trio.sleep(min(0.05 * 2.0**self._fruitless_count, _BACKOFF_MAX_S))
 
     def _after_apply(self, applied: Applied, *, is_settled: bool) -> None:
         assert self._contents is not None
         if is_settled:
             self._operations = {}
+            self._has_changes = True  # what the batch had no room for
             self._is_one_placement = bool(applied.settlement.knotted_keys)
         for node_id in applied.settlement.missing_nodes:
             self._contents.forget(node_id)
@@ -233,10 +250,10 @@ class DriveSync:
                 code=self._state.parking.codes.get(node_id),
             )
 
-    def _plan(self) -> bool:
-        """Store the next batch. Returns whether there is one. No checkpoint."""
+    def _plan(self) -> None:
+        """Store the next batch if there is something to send. No checkpoint."""
         assert self._contents is not None
-        self._first_change_s = 0.0
+        self._has_changes = False
         apply_successions(self._state)
         contents = self._contents.ready()
         settle_unchanged(self._state, contents)
@@ -253,11 +270,13 @@ class DriveSync:
             held,
             is_one_placement=self._is_one_placement,
         )
-        if not planned:
-            return False
-        self._operations = {item.operation.number: item.operation for item in planned}
-        store_batch(self._state, planned)
-        return True
+        if planned:
+            self._operations = {item.operation.number: item.operation for item in planned}
+            store_batch(self._state, planned)
+
+    def _content_done(self) -> None:
+        self._has_changes = True
+        self._wake.set()
 
     # Waiting ---------------------------------------------------------------------------------
 
@@ -267,16 +286,18 @@ class DriveSync:
     def _due_at_s(self) -> float:
         """Return when there is something to plan; infinity when nothing waits."""
         assert self._contents is not None
-        due = float("inf")
-        if self._contents.is_hurried:
+        moments: list[float | None] = []
+        if self._has_changes and self._contents.is_hurried:
             return 0.0
-        changes = self._state.changes
-        if changes.dentries or changes.nodes or self._contents.ready():
-            due = burst_due_at_s(
-                first_change_s=self._first_change_s, last_change_s=self._last_change_s
+        if self._has_changes:
+            moments.append(
+                burst_due_at_s(
+                    first_change_s=self._first_change_s, last_change_s=self._last_change_s
+                )
             )
-        content_due = self._contents.next_due_at_s()
-        return due if content_due is None else min(due, content_due)
+        moments.append(self._contents.next_due_at_s())
+        moments.append(next_held_until_s(self._state, now_s=self._state.clock.monotonic_s()))
+        return min((moment for moment in moments if moment is not None), default=float("inf"))
 
     async def _wait(self) -> None:
         """Return when there is something to do."""
@@ -319,9 +340,7 @@ class DriveSync:
                 for node in state.changes.nodes.values()
             )
             and all(
-                not overlay.generations
-                or overlay.generations[0].touched > point
-                or overlay.node_id in parked
+                overlay.first_touched > point or overlay.node_id in parked
                 for overlay in state.overlays
             )
         )

@@ -137,8 +137,10 @@ def apply(
         if (
             record is None
             or now is None
-            or (record[1:7] == now[1:7]
-            and (record.size_bytes == now.size_bytes and record.manifest_id == now.manifest_id))
+            or (
+                record[1:7] == now[1:7]
+                and (record.size_bytes == now.size_bytes and record.manifest_id == now.manifest_id)
+            )
         ):
             continue
         own = settlement.applied_revisions.get(node_id)

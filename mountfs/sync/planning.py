@@ -1,5 +1,7 @@
 """Makes the next batch from what differs: gathers facts, lets `core.commit_plan` decide, stores."""
 
+from collections.abc import Iterator
+
 import msgspec
 
 from backend_server.protocol.messages import (
@@ -21,6 +23,7 @@ from mountfs.core.commit_plan import (
 from mountfs.core.deferral import VACATED_S
 from mountfs.state.batches import SentOperation
 from mountfs.state.overlay import Source
+from mountfs.state.records import LocalDentry
 from mountfs.state.store import StateStore
 
 
@@ -28,13 +31,14 @@ def held_nodes(state: StateStore, *, now_s: float, is_hurried: bool) -> set[int]
     """Return nodes whose changes wait: refused ones, and files whose name was just vacated."""
     held = set(state.parking.codes)
     if not is_hurried:
-        held |= {
-            row.expected
-            for row in state.changes.dentries.values()
-            if row.expected and not row.node_id and now_s - row.at_s < VACATED_S
-            and _is_file(state, row.expected)
-        }  # fmt: skip
+        held |= {row.expected for row in _vacated(state) if now_s - row.at_s < VACATED_S}
     return held
+
+
+def next_held_until_s(state: StateStore, *, now_s: float) -> float | None:
+    """Return when the next vacated name will have waited long enough; None when none waits."""
+    moments = (row.at_s + VACATED_S for row in _vacated(state))
+    return min((moment for moment in moments if moment > now_s), default=None)
 
 
 def settle_unchanged(state: StateStore, contents: dict[int, ReadyContent]) -> None:
@@ -139,6 +143,13 @@ def _without_inline(operation: Operation) -> Operation:
 def _kind_of(state: StateStore, node_id: int) -> int:
     record = state.tree.node(node_id)
     return record.kind if record is not None else NodeKind.REMOVED
+
+
+def _vacated(state: StateStore) -> Iterator[LocalDentry]:
+    """Yield removed names of files, to which an editor may be about to write anew."""
+    for row in state.changes.dentries.values():
+        if row.expected and not row.node_id and row.at_s and _is_file(state, row.expected):
+            yield row
 
 
 def _is_file(state: StateStore, node_id: int) -> bool:
