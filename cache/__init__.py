@@ -14,6 +14,7 @@ Knows no trio, no network and no FUSE, and imports nothing of mountfs or the ser
     keyring.py, views.py                     the keys of the views
     opening.py, marks.py, boot.py            lock, clean mark, what may be trusted
     holds.py, recency.py, condition.py       what is only in memory
+    check.py        whether the tables keep their invariants
     errors.py       what can go wrong
 
 Invariants: what comes out is what went in, or nothing. Never larger than its limit. What is pinned

@@ -131,7 +131,7 @@ class BlockCache:
     # A worker thread -----------------------------------------------------------------------------
 
     def put_many(self, view: str, chunks: Iterable[tuple[bytes, bytes]]) -> int:
-        """Keep (chunk id, plaintext) pairs; return how many of them are here now."""
+        """Keep (chunk id, plaintext) pairs; return how many of them found a place."""
         kept = 0
         for batch in _put_batches(chunks):
             with self._turn:

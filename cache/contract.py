@@ -97,10 +97,12 @@ class ChunkCache(Protocol):
         """Return those of `chunk_ids` that are here. Does not count as use."""
 
     def put_many(self, view: str, chunks: Iterable[tuple[bytes, bytes]]) -> int:
-        """Keep (chunk id, plaintext) pairs; return how many of them are here now.
+        """Keep (chunk id, plaintext) pairs; return how many of them found a place.
 
-        Evicts to make room. Never fails: what finds no place is counted and dropped. Each chunk is
-        kept whole or not at all. Survives the process, not the machine.
+        A chunk that is here already is used, not written. Evicts to make room, for at least 8 MiB
+        of `chunks` at a time, never for one by dropping another of the same 8 MiB. Never fails:
+        what finds no place is counted and dropped. Each chunk is kept whole or not at all. Survives
+        the process, not the machine.
         """
 
     def remove_many(self, view: str, chunk_ids: Iterable[bytes]) -> int:

@@ -16,7 +16,7 @@ assert LOW_WATERMARK < HIGH_WATERMARK <= 1.0
 
 EVICTION_COUNT_MAX: Final = 1024
 """Values that leave in one transaction: about 5 ms of deleting."""
-SCAN_COUNT_MAX: Final = 8192
+SCAN_COUNT_MAX: Final = 4096
 """Values looked at for one plan: bounds the cost when very many are in use."""
 
 FREE_DISK_RESERVE_BYTES: Final = 64 * 1024 * 1024
@@ -25,7 +25,10 @@ FREE_DISK_RESERVE_BYTES: Final = 64 * 1024 * 1024
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A stored value, as eviction sees it. Candidates come oldest first."""
+    """A stored value, as eviction sees it. Candidates come oldest first.
+
+    `is_in_use` also for what was used since its place in the order was written down.
+    """
 
     key: bytes
     size_bytes: int

@@ -56,27 +56,33 @@ class MemoryCache:
             return {one for one in chunk_ids if (view, CHUNK_KIND, one) in self._values}
 
     def put_many(self, view: str, chunks: Iterable[tuple[bytes, bytes]]) -> int:
-        """Keep (chunk id, plaintext) pairs; return how many of them are here now."""
+        """Keep (chunk id, plaintext) pairs; return how many of them found a place."""
         with self._lock:
-            return sum(self._put((view, CHUNK_KIND, one), plain) for one, plain in chunks)
+            keyed = {(view, CHUNK_KIND, one): plain for one, plain in chunks}
+            here = [key for key in keyed if key in self._values]
+            for key in here:
+                self._values[key] = self._values.pop(key)
+            fresh = {key: plain for key, plain in keyed.items() if key not in self._values}
+            return len(here) + self._put(fresh)
 
     def put_value(self, view: str, key: bytes, value: bytes) -> bool:
         """Keep a small value, replacing what `key` had; whether it is here now."""
         with self._lock:
-            return self._put((view, VALUE_KIND, key), value)
+            return self._put({(view, VALUE_KIND, key): value}) == 1
 
-    def _put(self, key: _Key, plaintext: bytes) -> bool:
-        if key[1] == CHUNK_KIND and key in self._values:
-            self._values[key] = self._values.pop(key)
-            return True
-        charged = charged_bytes_of(len(plaintext))
-        self._evict(charged, len(self._values))
-        if self._used_bytes() + charged > self._condition.limit_bytes or self._condition.is_closed:
-            self._condition.refused_count += 1
-            return False
-        self._values.pop(key, None)
-        self._values[key] = plaintext
-        return True
+    def _put(self, entries: dict[_Key, bytes]) -> int:
+        incoming = sum(charged_bytes_of(len(plaintext)) for plaintext in entries.values())
+        self._evict(incoming, len(self._values))
+        kept = 0
+        for key, plaintext in entries.items():
+            room = self._condition.limit_bytes - self._used_bytes()
+            if self._condition.is_closed or charged_bytes_of(len(plaintext)) > room:
+                self._condition.refused_count += 1
+                continue
+            self._values.pop(key, None)
+            self._values[key] = plaintext
+            kept += 1
+        return kept
 
     def _evict(self, incoming_bytes: int, count_max: int) -> tuple[int, int]:
         plan = plan_eviction(

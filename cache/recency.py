@@ -5,6 +5,7 @@ memory and written in one batch; a crash forgets the last half minute of them, n
 """
 
 import threading
+from collections.abc import Iterable
 from itertools import count
 from typing import Final
 
@@ -33,6 +34,21 @@ class Touches:
             for key in in_order:
                 del self._last_use[key]
             return in_order
+
+    def in_order(self, keys: Iterable[bytes]) -> list[bytes]:
+        """Return `keys` by last use, those without a noted use last."""
+        with self._lock:
+            never = next(self._clock)
+            return sorted(keys, key=lambda key: self._last_use.get(key, never))
+
+    def forget(self, keys: Iterable[bytes]) -> None:
+        """Drop the noted uses of `keys`: somebody wrote them down."""
+        with self._lock:
+            for key in keys:
+                self._last_use.pop(key, None)
+
+    def __contains__(self, key: bytes) -> bool:
+        return key in self._last_use
 
     def is_empty(self) -> bool:
         """Whether no use waits to be written."""

@@ -271,7 +271,7 @@ def remove_store(folder: Path) -> None:
 
 def _check_size_before_mapping(data_path: Path) -> None:
     """Raises StoreDamaged if not even the two meta pages are there."""
-    if data_path.exists() and 0 < data_path.stat().st_size < 2 * PAGE_BYTES:
+    if data_path.exists() and data_path.stat().st_size < 2 * PAGE_BYTES:
         raise StoreDamaged("the database file is cut off")
 
 

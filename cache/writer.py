@@ -193,7 +193,11 @@ class Writer:
             with self._folder.store.reading() as transaction:
                 plan = plan_eviction(
                     (
-                        Candidate(key, charged, is_in_use=self._is_in_use(key))
+                        Candidate(
+                            key,
+                            charged,
+                            is_in_use=self._is_in_use(key) or key in self._condition.touches,
+                        )
                         for key, charged in self._ledger.oldest(transaction)
                     ),
                     bytes_to_free=bytes_to_free,
@@ -224,13 +228,15 @@ class Writer:
                     if not change.is_pinned(key):
                         freed += change.remove(key)
                         evicted_count += 1
-                for passed in plan.passed_over:
-                    change.renew(passed.key)
+                passed_over = condition.touches.in_order(one.key for one in plan.passed_over)
+                for key in passed_over:
+                    change.renew(key)
         except StoreError as error:
             condition.note_refusal(error)
             return None
         finally:
             condition.leaving = frozenset()
+        condition.touches.forget(passed_over)
         return evicted_count, freed
 
     def _is_in_use(self, key: bytes) -> bool:
