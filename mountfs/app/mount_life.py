@@ -20,6 +20,7 @@ import trio
 
 from mountfs.app.control_messages import Done, Progress, Request, StatusAnswer
 from mountfs.app.control_server import Send
+from mountfs.app.failures import first_leaf
 from mountfs.app.status import MountStatus, Parked, Queue
 from mountfs.errors import MountError, Offline, SetupError
 from mountfs.fuse.mount_users import MountUser, programs_using
@@ -142,18 +143,21 @@ class MountLife:
 
     async def _sync_telling(self, send: Send) -> list[Parked]:
         """Sync while telling `send` how far it is. Raises Offline after OFFLINE_PATIENCE_S."""
+
+        async def tell() -> None:
+            while True:
+                await trio.sleep(PROGRESS_EVERY_S)
+                await send(Progress(self._drive.queue, self._drive.is_online))
+
         parked: list[Parked] = []
-        async with trio.open_nursery() as nursery:
-
-            async def tell() -> None:
-                while True:
-                    await trio.sleep(PROGRESS_EVERY_S)
-                    await send(Progress(self._drive.queue, self._drive.is_online))
-
-            nursery.start_soon(tell)
-            nursery.start_soon(self._give_up_when_offline)
-            parked = await self._drive.sync()
-            nursery.cancel_scope.cancel()
+        try:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(tell)
+                nursery.start_soon(self._give_up_when_offline)
+                parked = await self._drive.sync()
+                nursery.cancel_scope.cancel()
+        except ExceptionGroup as group:
+            raise first_leaf(group) from None
         return parked
 
     async def _give_up_when_offline(self) -> None:
