@@ -119,7 +119,7 @@ class ServerClient:
         await self._exchange.call("DELETE", routes.device(device_id))
 
     async def snapshot_page(self, drive_id: DriveId, after: str | None = None) -> ChangesPage:
-        query = {} if after is None else {"cursor": after}
+        query = {} if after is None else {"after": after}
         return await self._get(routes.of_drive(drive_id, "snapshot"), query, ChangesPage)
 
     async def changes(self, drive_id: DriveId, cursor: str) -> ChangesPage:

@@ -1,0 +1,18 @@
+"""Content between the cache and the network.
+
+    manifests.py     which chunks a revision is made of
+    older.py         which manifests of a node came before: what deltas down are made against
+    store.py         chunks on this device: memory, on their way to the cache, in the cache
+    cache_writer.py  the one writer of the cache
+    fetcher.py       chunks from the server: one flight a chunk, many chunks a request
+    reader.py        bytes of a file
+    read_stream.py   bytes of an open file, read ahead
+    builder.py       from a plan (`core.delta`) to new chunks
+    upload.py        one upload: announcement and bodies side by side
+    uploader.py      from dirty bytes to content that a commit can name
+    workers.py       where work that would hold up the loop is done
+
+Everything here runs on one trio loop. The cache is read inline (microseconds) and written by one
+worker at a time. No task waits for another's network call but for that of the very chunk or
+manifest it needs.
+"""
