@@ -183,7 +183,7 @@ class Ledger:
     def reload(self, store: Store) -> None:
         """Take the sums from what `store` holds. Raises `StoreError`."""
         self._store = store
-        with store.reading() as transaction:
+        with store.scanning() as transaction:
             self._totals = {
                 view_number_of(key): Totals.unpack(row) for key, row in transaction.scan(b"totals")
             }
@@ -215,7 +215,7 @@ class Ledger:
 
     def view_numbers(self) -> list[int]:
         """Return every view number that has rows."""
-        with self._store.reading() as transaction:
+        with self._store.scanning() as transaction:
             return [view_number_of(key) for key, _ in transaction.scan(b"totals")]
 
     @property

@@ -8,10 +8,11 @@ Settings, and why (http://www.lmdb.tech/doc/, https://lmdb.readthedocs.io/):
 - meminit stays on: unused ends of pages must not carry old heap bytes to the disk;
 - lock.mdb is allocated before LMDB maps it, or a full disk would again mean SIGBUS.
 
-Concurrency: `reading()` may be used from any thread, inline, and must not be held across anything
-that waits. `writing()` blocks until no other write transaction runs, and lives wholly in the
-calling thread. Growing the map invalidates every open transaction: readers hold `_gate`, so does
-`grow`. Buffers from a transaction die with it.
+Concurrency: `reading()` may be used from any thread, inline, for microseconds. `writing()` blocks
+until no other write transaction runs, and lives wholly in the calling thread. Growing or closing
+the map invalidates every open transaction: short readers hold `_gate` meanwhile, and so do `grow`
+and `close`. Long scans use `scanning()`, which holds nothing, so that nobody waits for them: only
+the one thread that may write, grow and close may scan. Buffers from a transaction die with it.
 """
 
 import errno
@@ -113,17 +114,20 @@ class Transaction:
 class _Reading:
     """A read transaction. Written out, not generated: it stands in every cached read."""
 
-    __slots__ = ("_store", "_transaction")
+    __slots__ = ("_gate", "_store", "_transaction")
 
-    def __init__(self, store: "Store") -> None:
+    def __init__(self, store: "Store", gate: "threading.Lock | None") -> None:
         self._store = store
+        self._gate = gate
 
     def __enter__(self) -> Transaction:
-        self._store._gate.acquire()
+        if self._gate is not None:
+            self._gate.acquire()
         try:
             self._transaction = self._store._environment.begin(buffers=True)
         except lmdb.Error as error:
-            self._store._gate.release()
+            if self._gate is not None:
+                self._gate.release()
             raise _translate(error) from error
         return Transaction(self._transaction, self._store._tables)
 
@@ -133,7 +137,8 @@ class _Reading:
         try:
             self._transaction.abort()
         finally:
-            self._store._gate.release()
+            if self._gate is not None:
+                self._gate.release()
         if isinstance(error, lmdb.Error):
             raise _translate(error) from error
 
@@ -222,8 +227,12 @@ class Store:
         return cls(environment, tables, data_path)
 
     def reading(self) -> _Reading:
-        """Return a read transaction as a context manager. Any thread."""
-        return _Reading(self)
+        """Return a short read transaction as a context manager. Any thread."""
+        return _Reading(self, self._gate)
+
+    def scanning(self) -> _Reading:
+        """Return a read transaction that may take its time. Only for the thread that may write."""
+        return _Reading(self, None)
 
     def writing(self) -> _Writing:
         """Return a write transaction as a context manager. Blocks while another one runs."""
@@ -237,11 +246,14 @@ class Store:
     def grow(self, map_bytes: int) -> None:
         """Let the file grow to `map_bytes`; a smaller value changes nothing.
 
-        No write transaction may run. Waits for readers.
+        No write transaction may run. Waits for readers. Raises `StoreError`.
         """
         with self._gate:
-            if map_bytes > self.map_bytes:
-                self._environment.set_mapsize(map_bytes)
+            try:
+                if map_bytes > self.map_bytes:
+                    self._environment.set_mapsize(map_bytes)
+            except lmdb.Error as error:
+                raise _translate(error) from error
 
     def file_bytes(self) -> int:
         """Return the size of the database file, 0 if there is none just now."""

@@ -71,7 +71,7 @@ class Writer:
 
     def _keys_here(self, keys: Iterable[bytes]) -> set[bytes]:
         try:
-            with self._folder.store.reading() as transaction:
+            with self._folder.store.scanning() as transaction:
                 return {
                     key
                     for key in keys
@@ -148,13 +148,15 @@ class Writer:
         """Whether the map could be made larger."""
         store = self._folder.store
         limit = self._condition.asked_limit_bytes
+        before = store.map_bytes
         wanted = map_bytes_for(limit)
-        if store.map_bytes >= wanted:
-            wanted = min(map_bytes_max_for(limit), store.map_bytes + store.map_bytes // 8)
-        if store.map_bytes >= wanted:
-            return False
-        store.grow(wanted)
-        return True
+        if before >= wanted:
+            wanted = min(map_bytes_max_for(limit), before + before // 8)
+        try:
+            store.grow(wanted)
+        except StoreError:
+            return False  # no address space: evict instead
+        return wanted > before
 
     def _evict_some(self) -> bool:
         return self.evict(max(1, self._ledger.used_bytes // 8))[0] > 0
@@ -190,7 +192,7 @@ class Writer:
     def _evict_batch(self, bytes_to_free: int, count_max: int) -> tuple[int, int, bool]:
         """Return (values, bytes) that left and whether another batch may help."""
         try:
-            with self._folder.store.reading() as transaction:
+            with self._folder.store.scanning() as transaction:
                 plan = plan_eviction(
                     (
                         Candidate(
