@@ -1,9 +1,9 @@
 """Rows of drives: who may see them, their heads and quotas, making one."""
 
 from collections.abc import Sequence as Rows
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
-from sqlalchemy import Connection, select, update
+from sqlalchemy import Connection, bindparam, select, update
 
 from backend_server.domain.caller import Role, View
 from backend_server.metadata.tables import drive_keys, drive_members, drives
@@ -36,23 +36,35 @@ class NewDrive(NamedTuple):
     created_at_ms: int
 
 
-_DRIVE_COLUMNS = (
+# Statements of the hot paths are made once: SQLAlchemy takes longer to put one together than
+# SQLite to run it.
+_VIEW: Final = select(drive_members.c.root_node, drive_members.c.role).where(
+    drive_members.c.drive_id == bindparam("drive_id"),
+    drive_members.c.account_id == bindparam("account_id"),
+)
+_DRIVE: Final = select(
     drives.c.drive_id,
     drives.c.epoch,
     drives.c.head_sequence,
     drives.c.quota_limit,
     drives.c.quota_used,
     drives.c.quota_reserved,
+).where(drives.c.drive_id == bindparam("drive_id"))
+_DRIVE_FOR_CHANGE: Final = _DRIVE.with_for_update()
+_STORE_COUNTERS: Final = (
+    update(drives)
+    .where(drives.c.drive_id == bindparam("in_drive"))
+    .values(
+        head_sequence=bindparam("head_sequence"),
+        quota_used=bindparam("quota_used"),
+        quota_reserved=bindparam("quota_reserved"),
+    )
 )
 
 
 def load_view(connection: Connection, account_id: AccountId, drive_id: DriveId) -> View | None:
     """Return what the account sees of the drive, or None."""
-    row = connection.execute(
-        select(drive_members.c.root_node, drive_members.c.role).where(
-            drive_members.c.drive_id == drive_id, drive_members.c.account_id == account_id
-        )
-    ).first()
+    row = connection.execute(_VIEW, {"drive_id": drive_id, "account_id": account_id}).first()
     return None if row is None else View(drive_id, NodeId(row.root_node), Role(row.role))
 
 
@@ -71,10 +83,8 @@ def load_drive(connection: Connection, drive_id: DriveId, *, for_change: bool = 
 
     The drive must exist: authorise first.
     """
-    statement = select(*_DRIVE_COLUMNS).where(drives.c.drive_id == drive_id)
-    if for_change:
-        statement = statement.with_for_update()
-    return DriveRow(*connection.execute(statement).one())
+    statement = _DRIVE_FOR_CHANGE if for_change else _DRIVE
+    return DriveRow(*connection.execute(statement, {"drive_id": drive_id}).one())
 
 
 def load_heads(
@@ -102,9 +112,13 @@ def store_drive_counters(
 ) -> None:
     """Write the counters of a drive that this transaction has locked."""
     connection.execute(
-        update(drives)
-        .where(drives.c.drive_id == drive_id)
-        .values(head_sequence=head_sequence, quota_used=quota_used, quota_reserved=quota_reserved)
+        _STORE_COUNTERS,
+        {
+            "in_drive": drive_id,
+            "head_sequence": head_sequence,
+            "quota_used": quota_used,
+            "quota_reserved": quota_reserved,
+        },
     )
 
 

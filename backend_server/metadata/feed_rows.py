@@ -51,6 +51,10 @@ _DENTRIES: Final = (
     .order_by(dentries.c.sequence)
     .limit(bindparam("rows_max"))
 )
+_HIGHEST_NUMBER: Final = select(device_progress.c.highest_number).where(
+    device_progress.c.drive_id == bindparam("drive_id"),
+    device_progress.c.device_id == bindparam("device_id"),
+)
 _KINDS: Final = {kind.value: kind for kind in NodeKind}
 
 
@@ -82,9 +86,7 @@ def load_dentry_states(
 def load_highest_number(connection: Connection, drive_id: DriveId, device_id: DeviceId) -> int:
     """Return the highest operation number that the device was answered here, or 0."""
     number = connection.execute(
-        select(device_progress.c.highest_number).where(
-            device_progress.c.drive_id == drive_id, device_progress.c.device_id == device_id
-        )
+        _HIGHEST_NUMBER, {"drive_id": drive_id, "device_id": device_id}
     ).scalar()
     return number or 0
 
