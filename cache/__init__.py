@@ -10,7 +10,7 @@ Knows no trio, no network and no FUSE, and imports nothing of mountfs or the ser
     sealing.py      frames and pieces of AES-256-GCM                          pure
     rows.py         bytes of keys and rows                                    pure
     ledger.py       what one transaction may do to the tables
-    store.py        the door to LMDB
+    store.py, resident.py                    the door to LMDB, and to its map
     keyring.py, views.py                     the keys of the views
     opening.py, marks.py, boot.py            lock, clean mark, what may be trusted
     holds.py, recency.py, condition.py       what is only in memory
@@ -20,8 +20,9 @@ Knows no trio, no network and no FUSE, and imports nothing of mountfs or the ser
 Invariants: what comes out is what went in, or nothing. Never larger than its limit. What is pinned
 or held does not leave. It holds nothing that the server does not have, so losing it loses nothing.
 
-On disk, in the folder given: see opening.py. Its pages count in the resident memory of the process
-as shared file pages: they are the kernel's page cache, not memory of ours.
+On disk, in the folder given: see opening.py. Pages read through LMDB's map count in the resident
+memory of the process as shared file pages (RssFile), though they are the kernel's page cache:
+resident.py keeps that below about 100 MiB.
 """
 
 from cache.block_cache import BlockCache

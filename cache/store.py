@@ -26,6 +26,7 @@ from typing import Final, Self
 import lmdb
 
 from cache.errors import DiskFull, StoreDamaged, StoreError, StoreFull, StoreRefused
+from cache.resident import release_mapped_pages
 
 PAGE_BYTES: Final = 4096
 PAGE_HEADER_BYTES: Final = 16
@@ -224,7 +225,7 @@ class Store:
         except BaseException:
             environment.close()
             raise
-        return cls(environment, tables, data_path)
+        return cls(environment, tables, data_path.resolve())
 
     def reading(self) -> _Reading:
         """Return a short read transaction as a context manager. Any thread."""
@@ -254,6 +255,11 @@ class Store:
                     self._environment.set_mapsize(map_bytes)
             except lmdb.Error as error:
                 raise _translate(error) from error
+
+    def release_mapped_pages(self) -> None:
+        """Let go of the pages that reads have mapped. Any thread; about 0.3 ms for 64 MiB."""
+        with self._gate:
+            release_mapped_pages(self._path)
 
     def file_bytes(self) -> int:
         """Return the size of the database file, 0 if there is none just now."""
