@@ -1,0 +1,59 @@
+"""Blocks in and out, many in one streamed body."""
+
+from typing import Any
+
+from litestar import Request, Response, post
+from litestar.handlers import HTTPRouteHandler
+from litestar.response import Stream
+
+from backend_server.api.authentication import caller_of
+from backend_server.api.bodies import Bodies, answer_frames, refuse_declared_length
+from backend_server.api.openapi import described
+from backend_server.api.use_cases import UseCases
+from backend_server.domain.refusals import Refusal
+from backend_server.protocol.errors import ErrorCode
+from backend_server.protocol.identity import DriveId, UploadId
+from backend_server.protocol.limits import BLOCKS_BODY_BYTES_MAX, MIB
+from backend_server.protocol.messages import FRAMES, MSGPACK, BlocksAnswer, FetchRequest
+
+FETCH_REQUEST_BYTES_MAX = 1 * MIB
+"""FETCH_CHUNKS_MAX chunks of two ids take less than a third of it."""
+
+
+def block_routes(use_cases: UseCases, *, bodies: Bodies) -> list[HTTPRouteHandler]:
+    """Return the routes of blocks."""
+
+    @post(
+        "/v1/drives/{drive_id:str}/blocks",
+        status_code=200,
+        operation_class=described(takes_media=FRAMES, answers=BlocksAnswer, answers_media=MSGPACK),
+    )
+    async def receive_blocks(
+        request: Request[Any, Any, Any], drive_id: str, upload: str
+    ) -> Response[bytes]:
+        """Keep the blocks of an upload; all are durable when this answers."""
+        caller = await caller_of(request, use_cases.authenticate)
+        refuse_declared_length(request, bytes_max=BLOCKS_BODY_BYTES_MAX)
+        try:
+            upload_id = UploadId(bytes.fromhex(upload))
+        except ValueError:
+            raise Refusal(ErrorCode.MALFORMED, "`upload` is hexadecimal.") from None
+        answer = await use_cases.receive_blocks(
+            caller, DriveId(drive_id), upload_id, request.stream()
+        )
+        return await bodies.answer_message(request, answer)
+
+    @post(
+        "/v1/drives/{drive_id:str}/blocks/fetch",
+        status_code=200,
+        operation_class=described(takes=FetchRequest, takes_media=MSGPACK, answers_media=FRAMES),
+    )
+    async def fetch_blocks(request: Request[Any, Any, Any], drive_id: str) -> Stream:
+        """Stream blocks in the order asked."""
+        caller = await caller_of(request, use_cases.authenticate)
+        message = await bodies.read_message(
+            request, FetchRequest, bytes_max=FETCH_REQUEST_BYTES_MAX
+        )
+        return answer_frames(await use_cases.fetch_blocks(caller, DriveId(drive_id), message))
+
+    return [receive_blocks, fetch_blocks]

@@ -1,0 +1,165 @@
+"""Bodies in and out: bounded, zstd where agreed, msgpack or JSON.
+
+What comes in is bounded twice: as it arrives and, when compressed, as it would become. A frame of
+zstd must declare its size, so nothing is allocated before the bound is checked.
+"""
+
+from collections.abc import AsyncIterator
+from http import HTTPStatus
+from typing import Any, Final, TypeVar
+
+import msgspec
+import zstandard
+from litestar import Request, Response
+from litestar.response import Stream
+
+from backend_server.blocks.worker_threads import Threads
+from backend_server.domain.refusals import Refusal
+from backend_server.protocol.errors import ErrorCode
+from backend_server.protocol.limits import JSON_BODY_BYTES_MAX, KIB, MIB
+from backend_server.protocol.messages import FRAMES, MSGPACK, MessageMalformed, decode, encode
+
+T = TypeVar("T")
+
+AnyRequest = Request[Any, Any, Any]
+
+COMPRESS_FROM_BYTES: Final = 1 * KIB
+_COMPRESS_LEVEL: Final = 1
+_WINDOW_BYTES_MAX: Final = 32 * MIB
+"""A single-segment frame has a window as large as its content."""
+_INLINE_BYTES_MAX: Final = 128 * KIB
+"""Up to here coding takes less time than the hop to a thread and back."""
+
+
+class Bodies:
+    """Reads and makes bodies; large ones are coded in `threads`."""
+
+    def __init__(self, *, threads: Threads) -> None:
+        self._threads = threads
+
+    async def read_message(self, request: AnyRequest, kind: type[T], *, bytes_max: int) -> T:
+        """Return the msgpack message of a request, whose plain size is at most `bytes_max`.
+
+        Raises:
+            Refusal: MALFORMED, TOO_LARGE.
+        """
+        body = await read_bounded(request, bytes_max=bytes_max)
+        encoding = request.headers.get("content-encoding", "identity").lower()
+
+        def decoded() -> T:
+            return decode_message(body, kind, encoding=encoding, bytes_max=bytes_max)
+
+        if encoding == "identity" and len(body) <= _INLINE_BYTES_MAX:
+            return decoded()
+        return await self._threads.run(decoded)
+
+    async def read_json(self, request: AnyRequest, kind: type[T]) -> T:
+        """Return the JSON message of a request.
+
+        Raises:
+            Refusal: MALFORMED, TOO_LARGE.
+        """
+        body = await read_bounded(request, bytes_max=JSON_BODY_BYTES_MAX)
+        try:
+            return msgspec.json.decode(body, type=kind)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+            raise Refusal(ErrorCode.MALFORMED, str(error)) from error
+
+    async def answer_message(self, request: AnyRequest, message: object) -> Response[bytes]:
+        """Return `message` as msgpack, compressed if it is long and the client can read that."""
+        accepts_zstd = accepts_encoding(request.headers.get("accept-encoding", ""), "zstd")
+        body = encode(message)
+        headers = {"vary": "accept-encoding"}
+        if accepts_zstd and len(body) > COMPRESS_FROM_BYTES:
+            if len(body) <= _INLINE_BYTES_MAX:
+                body = _compress(body)
+            else:
+                plain = body
+                body = await self._threads.run(lambda: _compress(plain))
+            headers["content-encoding"] = "zstd"
+        return Response(body, media_type=MSGPACK, headers=headers, status_code=HTTPStatus.OK)
+
+
+def answer_json(message: object) -> Response[bytes]:
+    """Return `message` as JSON."""
+    return Response(
+        msgspec.json.encode(message), media_type="application/json", status_code=HTTPStatus.OK
+    )
+
+
+def answer_frames(frames: AsyncIterator[bytes]) -> Stream:
+    """Return frames as they come."""
+    return Stream(frames, media_type=FRAMES, status_code=HTTPStatus.OK)
+
+
+async def read_bounded(request: AnyRequest, *, bytes_max: int) -> bytes:
+    """Return the body of a request, which is at most `bytes_max` long.
+
+    Raises:
+        Refusal: TOO_LARGE, as soon as it is known.
+    """
+    refuse_declared_length(request, bytes_max=bytes_max)
+    parts: list[bytes] = []
+    length = 0
+    async for part in request.stream():
+        length += len(part)
+        if length > bytes_max:
+            raise Refusal(ErrorCode.TOO_LARGE, f"This body has at most {bytes_max} bytes.")
+        parts.append(part)
+    return parts[0] if len(parts) == 1 else b"".join(parts)
+
+
+def refuse_declared_length(request: AnyRequest, *, bytes_max: int) -> None:
+    """Refuse a body by what its header says, before any of it is read.
+
+    Raises:
+        Refusal: TOO_LARGE.
+    """
+    declared = request.headers.get("content-length", "")
+    if declared.isascii() and declared.isdigit() and int(declared) > bytes_max:
+        raise Refusal(ErrorCode.TOO_LARGE, f"This body has at most {bytes_max} bytes.")
+
+
+def decode_message(body: bytes, kind: type[T], *, encoding: str, bytes_max: int) -> T:
+    """Return the message in `body`. Pure.
+
+    Raises:
+        Refusal: MALFORMED, TOO_LARGE.
+    """
+    if encoding == "zstd":
+        body = _decompress(body, bytes_max=bytes_max)
+    elif encoding != "identity":
+        raise Refusal(ErrorCode.MALFORMED, f"Content-Encoding {encoding!r} is not understood.")
+    try:
+        return decode(body, kind)
+    except (MessageMalformed, RecursionError) as error:
+        raise Refusal(ErrorCode.MALFORMED, str(error)) from error
+
+
+def accepts_encoding(accept_encoding: str, encoding: str) -> bool:
+    """Whether an Accept-Encoding header allows `encoding` by its name. Pure."""
+    for part in accept_encoding.split(","):
+        name, _, parameters = part.partition(";")
+        if name.strip().lower() == encoding:
+            return parameters.replace(" ", "") not in ("q=0", "q=0.0", "q=0.00", "q=0.000")
+    return False
+
+
+def _compress(body: bytes) -> bytes:
+    return zstandard.ZstdCompressor(level=_COMPRESS_LEVEL, write_content_size=True).compress(body)
+
+
+def _decompress(body: bytes, *, bytes_max: int) -> bytes:
+    try:
+        size_bytes = zstandard.frame_content_size(body)
+        if size_bytes < 0:
+            raise Refusal(ErrorCode.MALFORMED, "A zstd body declares its size.")
+        if size_bytes > bytes_max:
+            raise Refusal(ErrorCode.TOO_LARGE, f"This body has at most {bytes_max} bytes.")
+        decompressor = zstandard.ZstdDecompressor(max_window_size=_WINDOW_BYTES_MAX)
+        plain = decompressor.decompress(body, max_output_size=size_bytes, allow_extra_data=False)
+    except zstandard.ZstdError as error:
+        raise Refusal(ErrorCode.MALFORMED, f"Not zstd: {error}") from error
+    if len(plain) != size_bytes:
+        raise Refusal(ErrorCode.MALFORMED, "A zstd body that is not as long as it says.")
+    return plain

@@ -1,0 +1,108 @@
+"""What a call takes and answers, for the OpenAPI document.
+
+Bodies are read and made by `bodies.py`, not by the framework, so each route says here what it
+does: the Structs of `protocol.messages` become schemas, whatever their encoding.
+"""
+
+from typing import Any, Final
+
+import msgspec
+from litestar import Request
+from litestar.openapi.config import OpenAPIConfig
+from litestar.openapi.plugins import JsonRenderPlugin
+from litestar.openapi.spec import (
+    Components,
+    OpenAPIMediaType,
+    OpenAPIResponse,
+    OpenAPIType,
+    Operation,
+    Reference,
+    RequestBody,
+    Schema,
+    SecurityScheme,
+)
+
+from backend_server.protocol import messages
+from backend_server.protocol.errors import ErrorBody
+
+JSON: Final = "application/json"
+_REF: Final = "#/components/schemas/{name}"
+_BEARER: Final = "bearer"
+
+
+def _schemas() -> dict[str, dict[str, Any]]:
+    described: list[type] = [
+        kind
+        for kind in vars(messages).values()
+        if isinstance(kind, type) and issubclass(kind, msgspec.Struct)
+    ]
+    return msgspec.json.schema_components([*described, ErrorBody], ref_template=_REF)[1]
+
+
+class _DocumentPlugin(JsonRenderPlugin):
+    """Serves the document with the schemas of the protocol in it."""
+
+    def render(self, request: Request[Any, Any, Any], openapi_schema: dict[str, Any]) -> bytes:
+        components = {**openapi_schema.get("components", {}), "schemas": _schemas()}
+        return super().render(request, {**openapi_schema, "components": components})
+
+
+def described(
+    *,
+    takes: type | None = None,
+    takes_media: str = JSON,
+    answers: type | None = None,
+    answers_media: str = JSON,
+    is_list: bool = False,
+    is_open: bool = False,
+) -> type[Operation]:
+    """Return the operation class of a route that takes and answers such bodies.
+
+    Args:
+        takes: None with a media type other than JSON stands for a body of frames.
+        is_list: The answer is an array of `answers`.
+        is_open: No token is asked for.
+    """
+
+    class Described(Operation):
+        def __init__(self, **fields: Any) -> None:
+            super().__init__(**fields)
+            if takes is not None or takes_media != JSON:
+                self.request_body = RequestBody(content=_content(takes, takes_media), required=True)
+            answer = OpenAPIResponse(description="Done")
+            if answers is not None or answers_media != JSON:
+                answer.content = _content(answers, answers_media, is_list=is_list)
+            status = next(iter(self.responses or {"200": answer}))
+            refused = OpenAPIResponse(description="Refused", content=_content(ErrorBody, JSON))
+            self.responses = {status: answer, "default": refused}
+            self.security = [] if is_open else [{_BEARER: []}]
+
+    return Described
+
+
+def _content(
+    kind: type | None, media: str, *, is_list: bool = False
+) -> dict[str, OpenAPIMediaType]:
+    schema: Schema | Reference
+    if kind is None:
+        schema = Schema(content_media_type=media, description="frames, see protocol/frames.py")
+    else:
+        schema = Reference(ref=_REF.format(name=kind.__name__))
+    if is_list:
+        schema = Schema(type=OpenAPIType.ARRAY, items=schema)
+    return {media: OpenAPIMediaType(schema=schema)}
+
+
+def openapi_config(version: str) -> OpenAPIConfig:
+    """Return the settings of the document that is served at /schema/openapi.json."""
+    return OpenAPIConfig(
+        title="mountfs",
+        version=version,
+        path="/schema",
+        use_handler_docstrings=True,
+        # The document alone: pages that show it would load scripts from elsewhere.
+        render_plugins=[_DocumentPlugin()],
+        components=Components(
+            security_schemes={_BEARER: SecurityScheme(type="http", scheme="bearer")},
+        ),
+    )
