@@ -1,0 +1,338 @@
+"""A drive with several devices in one event loop: everything but the kernel and the network card.
+
+Each device has its own state folder, its own `DriveFileSystem` and `DriveSync`; all talk to the
+real server, called in process. A device can be killed at any await: its tasks are cancelled and
+its state is opened anew from what is on disk.
+"""
+
+import os
+import random
+import stat
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+import trio
+import trio.testing
+
+from backend_server.app import ServerApp, build_app, in_process_seams
+from backend_server.cli.initialise import initialise
+from backend_server.config import ServerConfig
+from backend_server.protocol.blocks import decode_block, encode_block
+from backend_server.protocol.identity import DriveId, chunk_id_of
+from backend_server.protocol.manifests import Entry, manifest_id_of, pack_entries
+from backend_server.protocol.messages import (
+    DriveInfo,
+    FetchGroup,
+    FetchRequest,
+    InlineBlock,
+    NewContent,
+    SessionRequest,
+    WantedChunk,
+)
+from mountfs.core.content import ContentSource, DirtyContent, Manifest
+from mountfs.errors import MountError
+from mountfs.state.overlay import Source
+from mountfs.state.store import StateStore
+from mountfs.sync.drive_sync import DriveSync
+from mountfs.transport.client import ServerClient
+from mountfs.vfs.attributes import Ownership
+from mountfs.vfs.file_system import DriveFileSystem
+from mountfs.vfs.interface import Caller, Inode, RenameFlags
+
+CALLER = Caller(uid=0, gid=0, pid=1)
+PASSWORD = "correct horse battery"
+EMAIL = "ada@example.org"
+
+
+class TrioClock:
+    """Monotonic time is the event loop's, so that an autojump clock moves both."""
+
+    def wall_ns(self) -> int:
+        return 1_760_000_000_000_000_000 + int(trio.current_time() * 1e9)
+
+    def monotonic_s(self) -> float:
+        return trio.current_time() + 1.0
+
+
+@dataclass(frozen=True)
+class SmallSent:
+    new_content: NewContent
+    manifest: Manifest
+
+
+class SmallContents:
+    """Sends and reads contents of one chunk: enough for what these tests write."""
+
+    def __init__(self, client: ServerClient, drive: DriveInfo) -> None:
+        self._client = client
+        self._drive = drive
+        self._plain: dict[bytes, bytes] = {}
+
+    @property
+    def manifests(self) -> "SmallContents":
+        return self
+
+    def open_reader(self) -> "SmallContents":
+        return self
+
+    async def load(
+        self, drive_id: str, node_id: int, revision: int, manifest_id: bytes, embedded: bytes
+    ) -> Manifest:
+        from backend_server.protocol.manifests import unpack_entries
+        from backend_server.protocol.messages import ManifestsRequest, ManifestWanted
+
+        if not embedded and manifest_id:
+            answer = await self._client.fetch_manifests(
+                DriveId(drive_id),
+                ManifestsRequest([ManifestWanted(node_id, revision, manifest_id)]),
+            )
+            embedded = answer.manifests[0].entries
+        return Manifest(manifest_id, unpack_entries(embedded))
+
+    async def source(self, source: Source) -> ContentSource:
+        manifest = await self.load(
+            self._drive.drive_id, source.node_id, source.revision, source.manifest_id,
+            source.entries,
+        )  # fmt: skip
+        return ContentSource(
+            DriveId(self._drive.drive_id), source.node_id, source.revision, manifest
+        )
+
+    async def read(self, source: ContentSource, offset: int, length: int) -> bytes:
+        data = b""
+        for entry in source.manifest.entries:
+            if entry.chunk_id not in self._plain:
+                group = FetchGroup(source.node_id, source.revision, [WantedChunk(entry.chunk_id)])
+                async with self._client.fetch_blocks(
+                    source.drive_id, FetchRequest([group])
+                ) as blocks:
+                    async for header, block in blocks:
+                        assert not header.error, header.error
+                        self._plain[header.chunk_id] = decode_block(block)
+            data += self._plain[entry.chunk_id]
+        return data[offset : offset + length]
+
+    async def send(self, content: DirtyContent, *, similar: list[ContentSource]) -> SmallSent:
+        visible = content.base_visible_bytes
+        base = await self.read(content.base, 0, visible) if content.base and visible else b""
+        data = bytearray(base.ljust(content.size_bytes, b"\0")[: content.size_bytes])
+        for start, end in content.dirty:
+            data[start:end] = content.read_dirty(start, end - start)
+        plain = bytes(data)
+        if not plain:
+            return SmallSent(NewContent(b"", 0), Manifest(b"", []))
+        chunk_id = chunk_id_of(plain, chunk_key=self._drive.chunk_key)
+        self._plain[chunk_id] = plain
+        entries = [Entry(chunk_id, len(plain))]
+        manifest_id = manifest_id_of(entries)
+        inline = [InlineBlock(chunk_id, encode_block(plain))]
+        new = NewContent(manifest_id, len(plain), pack_entries(entries), None, inline)
+        return SmallSent(new, Manifest(manifest_id, entries))
+
+
+class RecordingKernel:
+    def __init__(self) -> None:
+        self.entries: list[tuple[int, bytes]] = []
+        self.contents: list[int] = []
+
+    def invalidate_content(self, inode: Inode) -> None:
+        self.contents.append(inode)
+
+    def invalidate_attributes(self, inode: Inode) -> None:
+        pass
+
+    def invalidate_entry(self, parent: Inode, name: bytes) -> None:
+        self.entries.append((parent, name))
+
+
+class Device:
+    """One login of the account; `start` it, `stop` it, look at its files."""
+
+    def __init__(self, world: "World", name: str, seed: int) -> None:
+        self.name = name
+        self._world = world
+        self._folder = world.folder / name
+        self._random = random.Random(seed)
+        self._token = ""
+        self._scope: trio.CancelScope | None = None
+        self.transport = Link(httpx.ASGITransport(world.server.asgi))
+
+    async def start(self) -> None:
+        client = ServerClient(
+            "http://s", self._token or None, http_transport=self.transport, jitter=lambda: 1.0
+        )
+        if not self._token:
+            answer = await client.log_in(SessionRequest(EMAIL, PASSWORD, self.name))
+            self._token = answer.token
+            client = ServerClient(
+                "http://s", self._token, http_transport=self.transport, jitter=lambda: 1.0
+            )
+        self.client = client
+        drive = (await client.account()).drives[0]
+        self.state = StateStore.open(self._folder, DriveId(drive.drive_id), clock=TrioClock())
+        contents = SmallContents(client, drive)
+        self.kernel = RecordingKernel()
+        new_node_id = lambda: self._random.getrandbits(62) + (1 << 20)  # noqa: E731
+        self.sync = DriveSync(
+            self.state, client, contents, device_name=self.name, new_node_id=new_node_id,
+            on_view_changes=lambda changes: self.fs.apply_view_changes(changes),
+            on_online=lambda online: None, jitter=random.Random(1),
+        )  # fmt: skip
+        self.fs = DriveFileSystem(
+            self.state, contents, self.kernel, ownership=Ownership(), is_read_only=False,
+            new_node_id=new_node_id, on_local_change=self.sync.local_change,
+        )  # fmt: skip
+        self._world.nursery.start_soon(self._run)
+        await self.sync.has_mirror.wait()
+
+    async def _run(self) -> None:
+        with trio.CancelScope() as self._scope:
+            try:
+                await self.sync.run()
+            finally:
+                self.state.close()
+
+    async def kill(self) -> None:
+        """What was not in the state folder is lost. Starts again with `start`."""
+        assert self._scope is not None
+        self._scope.cancel()
+        await trio.testing.wait_all_tasks_blocked()
+
+    # Files, by path --------------------------------------------------------------------------
+
+    async def find(self, path: str) -> Inode:
+        inode = Inode(1)
+        for name in path.split("/"):
+            if name:
+                inode = (await self.fs.lookup(inode, name.encode())).inode
+        return inode
+
+    async def write(self, path: str, data: bytes) -> None:
+        """open(O_CREAT | O_TRUNC), write, close."""
+        folder, _, name = path.rpartition("/")
+        parent = await self.find(folder)
+        try:
+            inode = (await self.fs.lookup(parent, name.encode())).inode
+            opened = await self.fs.open(inode, os.O_WRONLY | os.O_TRUNC)
+        except MountError:
+            opened, _ = await self.fs.create(
+                parent, name.encode(), stat.S_IFREG | 0o644, os.O_WRONLY, CALLER
+            )
+        await self.fs.write(opened.handle, 0, data)
+        await self.fs.release(opened.handle)
+
+    async def read(self, path: str) -> bytes:
+        opened = await self.fs.open(await self.find(path), os.O_RDONLY)
+        try:
+            return bytes(await self.fs.read(opened.handle, 0, 1 << 20))
+        finally:
+            await self.fs.release(opened.handle)
+
+    async def mkdir(self, path: str) -> None:
+        folder, _, name = path.rpartition("/")
+        await self.fs.make_folder(await self.find(folder), name.encode(), 0o755, CALLER)
+
+    async def unlink(self, path: str) -> None:
+        folder, _, name = path.rpartition("/")
+        await self.fs.remove_file(await self.find(folder), name.encode())
+
+    async def rmdir(self, path: str) -> None:
+        folder, _, name = path.rpartition("/")
+        await self.fs.remove_folder(await self.find(folder), name.encode())
+
+    async def rename(self, path: str, to: str) -> None:
+        (folder, _, name), (to_folder, _, to_name) = path.rpartition("/"), to.rpartition("/")
+        await self.fs.rename(
+            await self.find(folder), name.encode(), await self.find(to_folder), to_name.encode(),
+            RenameFlags.NONE,
+        )  # fmt: skip
+
+    async def tree(self) -> dict[str, bytes | None]:
+        """Every path, with its bytes (None for a folder)."""
+        found: dict[str, bytes | None] = {}
+
+        async def walk(inode: Inode, prefix: str) -> None:
+            handle = await self.fs.open_folder(inode)
+            for entry in list(await self.fs.list_folder(handle, 0)):
+                path = f"{prefix}{entry.name.decode()}"
+                if stat.S_ISDIR(entry.attributes.mode):
+                    found[path] = None
+                    await walk(entry.attributes.inode, path + "/")
+                else:
+                    found[path] = await self.read(path)
+            await self.fs.release_folder(handle)
+
+        await walk(Inode(1), "")
+        return found
+
+    def node_of(self, inode: Inode) -> int:
+        return self.state.inodes.node_of(inode)
+
+    async def settled(self) -> None:
+        """Return when the server has everything of this device, and it everything of the server."""
+        await self.sync.sync_now()
+
+
+class Link(httpx.AsyncBaseTransport):
+    """Carries requests to the server in process; can be cut before or after the server acts."""
+
+    def __init__(self, inner: httpx.AsyncBaseTransport) -> None:
+        self._inner = inner
+        self.is_cut = False
+        self.lose_answers = 0
+        self.requests_count = 0
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        self.requests_count += 1
+        if self.is_cut:
+            raise httpx.ConnectError("cut")
+        response = await self._inner.handle_async_request(request)
+        if self.lose_answers and request.url.path.endswith("/commits"):
+            self.lose_answers -= 1
+            raise httpx.ReadError("the answer is lost")
+        if self.is_cut:
+            raise httpx.ReadError("cut")
+        return response
+
+
+class World:
+    def __init__(self, folder: Path, server: ServerApp, nursery: trio.Nursery) -> None:
+        self.folder = folder
+        self.server = server
+        self.nursery = nursery
+        self._devices: list[Device] = []
+
+    async def device(self, name: str) -> Device:
+        device = Device(self, name, seed=len(self._devices))
+        self._devices.append(device)
+        await device.start()
+        return device
+
+    async def quiet(self) -> None:
+        """Return when every device has sent and received everything."""
+        for _ in range(3):
+            for device in self._devices:
+                await device.settled()
+            for device in self._devices:
+                device.sync.hint()
+            await trio.sleep(1)
+        heads = {device.state.cursor for device in self._devices}
+        assert len(heads) == 1, "the devices do not stand at one place of the journal"
+
+
+@asynccontextmanager
+async def open_world(folder: Path) -> AsyncIterator[World]:
+    config = ServerConfig(data=folder / "server", master_key_file=folder / "server" / "master.key")
+    await trio.to_thread.run_sync(initialise, config)
+    server = await build_app(config, seams=in_process_seams())
+    await server.create_account(EMAIL, PASSWORD)
+    try:
+        async with trio.open_nursery() as nursery:
+            yield World(folder, server, nursery)
+            nursery.cancel_scope.cancel()
+    finally:
+        with trio.CancelScope(shield=True):
+            await server.aclose()
