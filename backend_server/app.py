@@ -20,7 +20,6 @@ import anyio
 from argon2 import PasswordHasher
 from blake3 import blake3
 from litestar.types import ASGIApp
-from sqlalchemy import Connection, text
 
 from backend_server.api.application import build_application
 from backend_server.api.bodies import Bodies
@@ -250,8 +249,5 @@ async def _try_master_key(database: Database, vault: Vault) -> None:
 
 
 async def _check_ready(database: Database, store: BlockStore) -> None:
-    def look(connection: Connection) -> None:
-        connection.execute(text("SELECT 1"))
-
-    await database.read(look)
+    await database.read(load_any_drive_id)
     await store.check_ready()
