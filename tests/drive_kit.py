@@ -5,10 +5,12 @@ Everything runs inline: under trio, under asyncio, or driven by hand, without a 
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from itertools import count
 from pathlib import Path
 
 import msgspec
+from sqlalchemy import Connection
 
 from backend_server.blocks.memory import MemoryStore
 from backend_server.blocks.worker_threads import InlineThreads
@@ -17,6 +19,8 @@ from backend_server.metadata.connections import Connections
 from backend_server.metadata.database import Database
 from backend_server.metadata.drive_rows import NewDrive
 from backend_server.metadata.executors import Executor, InlineExecutor
+from backend_server.metadata.group_commit import GroupCommitter, WriteJob
+from backend_server.metadata.migrate import upgrade_to_head
 from backend_server.notify.change_hub import ChangeHub
 from backend_server.protocol.blocks import encode_block
 from backend_server.protocol.chunking import ChunkerParameters
@@ -126,7 +130,7 @@ async def open_drive(
 ) -> DriveKit:
     """Return a new, empty drive of `OWNER`."""
     database = Database.open(place, executor=executor)
-    await database.migrate()
+    await database.write(make_schema)
     await database.write(lambda connection: create_drive(connection, new_drive(quota_bytes)))
     clock = Clock()
     hub = ChangeHub()
@@ -146,6 +150,29 @@ async def open_drive(
         reap_uploads=ReapUploads(database, clock_ms=clock),
         fetch_manifests=FetchManifests(database),
     )
+
+
+def make_schema(connection: Connection) -> None:
+    """Make what the migrations make, in a hundredth of their time."""
+    for statement in _migrated_schema():
+        connection.exec_driver_sql(statement)
+
+
+@cache
+def _migrated_schema() -> tuple[str, ...]:
+    def migrate_and_read(connection: Connection) -> tuple[str, ...]:
+        upgrade_to_head(connection)
+        rows = connection.exec_driver_sql(
+            "SELECT sql FROM sqlite_master WHERE sql IS NOT NULL AND name NOT LIKE 'sqlite_%'"
+        )
+        return tuple(row[0] for row in rows)
+
+    committer = GroupCommitter(Connections(":memory:").open_writer())
+    job = WriteJob(migrate_and_read)
+    committer.run([job])
+    committer.close()
+    assert job.result is not None, job.error
+    return job.result
 
 
 def new_drive(quota_bytes: int = GIB) -> NewDrive:

@@ -58,7 +58,7 @@ class InlineExecutor:
 
     def __init__(self, connections: Connections) -> None:
         writer = connections.open_writer()
-        self._committer = GroupCommitter(writer)
+        self.committer = GroupCommitter(writer)
         self._reader = connections.open_reader()
         self._is_closed = False
 
@@ -70,7 +70,7 @@ class InlineExecutor:
     async def write(self, job: WriteJob[T], on_durable: Callable[[T], None] | None) -> T:
         if self._is_closed:
             raise MetadataUnavailable("the database is closed")
-        self._committer.run([job])
+        self.committer.run([job])
         if job.error is not None:
             raise job.error
         result = cast(T, job.result)
@@ -82,7 +82,7 @@ class InlineExecutor:
         if not self._is_closed:
             self._is_closed = True
             self._reader.close()
-            self._committer.close()
+            self.committer.close()
 
 
 class ThreadExecutor:

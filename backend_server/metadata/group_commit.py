@@ -13,7 +13,7 @@ from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
 
 from backend_server.metadata.connections import is_in_transaction
-from backend_server.metadata.errors import MetadataUnavailable, translate
+from backend_server.metadata.errors import MetadataError, MetadataUnavailable, translate
 
 T = TypeVar("T")
 
@@ -85,9 +85,14 @@ class GroupCommitter:
 class _GroupLost(Exception):
     """SQLite rolled the whole transaction back (full disk, I/O error) while a job ran."""
 
-    def __init__(self, cause: Exception | None) -> None:
+    def __init__(self, error: Exception | None) -> None:
         super().__init__()
-        self.cause = cause or MetadataUnavailable("the transaction was rolled back")
+        # What a job raised by itself is that job's alone.
+        self.cause = (
+            error
+            if isinstance(error, MetadataError)
+            else MetadataUnavailable("the transaction was rolled back")
+        )
 
 
 def _translated(error: DBAPIError) -> Exception:
