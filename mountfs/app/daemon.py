@@ -32,6 +32,11 @@ class Verdict:
     def __init__(self, descriptor: int | None) -> None:
         self._descriptor = descriptor
 
+    @property
+    def is_given(self) -> bool:
+        """Whether nobody waits for a verdict any more."""
+        return self._descriptor is None
+
     def still_starting(self) -> None:
         """The parent may go on waiting."""
         self._write(b".")

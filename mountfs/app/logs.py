@@ -31,5 +31,22 @@ def start_logging(log_file: Path, *, to_stderr: bool, is_verbose: bool = False) 
     )
     for name in _QUIET:
         logging.getLogger(name).setLevel(logging.WARNING)
+    _join_structlog()
     # Where the threads were, should the interpreter die. The file stays open for that.
     faulthandler.enable(log_file.open("a"))
+
+
+def _join_structlog() -> None:
+    """Let what is logged as events with fields come out as lines of the same log."""
+    import structlog
+
+    structlog.configure(
+        processors=[
+            structlog.stdlib.filter_by_level,
+            structlog.processors.format_exc_info,
+            structlog.processors.KeyValueRenderer(key_order=["event"]),
+        ],
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        wrapper_class=structlog.stdlib.BoundLogger,
+        cache_logger_on_first_use=True,
+    )

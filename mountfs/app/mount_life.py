@@ -49,6 +49,11 @@ class ServedDrive(Protocol):
     @property
     def is_online(self) -> bool: ...
 
+    @property
+    def refusal(self) -> MountError | None:
+        """Why the server wants nothing from us any more, until somebody acts; None if it does."""
+        ...
+
     async def sync(self) -> list[Parked]:
         """Return when the server has everything written so far but what is parked."""
         ...
@@ -153,17 +158,19 @@ class MountLife:
         try:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(tell)
-                nursery.start_soon(self._give_up_when_offline)
+                nursery.start_soon(self._give_up_when_hopeless)
                 parked = await self._drive.sync()
                 nursery.cancel_scope.cancel()
         except ExceptionGroup as group:
             raise first_leaf(group) from None
         return parked
 
-    async def _give_up_when_offline(self) -> None:
+    async def _give_up_when_hopeless(self) -> None:
         waited_s = 0.0
         while waited_s < OFFLINE_PATIENCE_S:
             await trio.sleep(PROGRESS_EVERY_S)
+            if self._drive.refusal is not None:
+                raise self._drive.refusal
             waited_s = 0.0 if self._drive.is_online else waited_s + PROGRESS_EVERY_S
         raise Offline(
             f"the server cannot be reached; {self._drive.queue.operations} changes wait here"

@@ -14,7 +14,8 @@ from mountfs.app.failures import EXIT_DONE, EXIT_FAILED, exit_code_of, first_lea
 from mountfs.app.logs import start_logging
 from mountfs.app.state_folder import StateFolder
 from mountfs.errors import MountError, SetupError
-from mountfs.fuse.mounting import prepare_mount_point
+from mountfs.fuse.mount_table import find_mount
+from mountfs.fuse.mounting import prepare_mount_point, unmount
 
 _LOG = logging.getLogger(__name__)
 
@@ -97,3 +98,15 @@ def _run(plan: MountPlan, verdict: Verdict, *, in_foreground: bool) -> int:
         _LOG.critical("the mount failed", exc_info=error)
         verdict.refused(SetupError(f"unexpected: {message_of(MountError(repr(cause)))}"))
         return EXIT_FAILED
+    finally:
+        _leave_no_mount(plan.mount_point)
+
+
+def _leave_no_mount(mount_point: Path) -> None:
+    """Take away a mount that nobody serves any more: programs would only get ENOTCONN."""
+    if find_mount(mount_point) is None:
+        return
+    try:
+        unmount(mount_point, lazily=True)
+    except SetupError as error:
+        _LOG.info("%s stays mounted: %s", mount_point, error)

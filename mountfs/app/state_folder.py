@@ -79,8 +79,8 @@ class StateFolder:
                 fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 raise SetupError(
-                    f"the state folder {self.path} is in use by another mount",
-                    remedy="unmount that one, or be another device with --state DIR",
+                    f"this device is mounted already (its state folder is {self.path})",
+                    remedy="`mountfs status` tells where; or be another device with --state DIR",
                 ) from None
             yield
 

@@ -19,11 +19,9 @@ class Parked(msgspec.Struct, frozen=True):
 
 
 class Conflict(msgspec.Struct, frozen=True):
-    """Both sides changed `path`; ours is in `copy`. `at` is Unix seconds."""
+    """Both sides changed a file; ours is in the copy at `path`."""
 
-    at: float
     path: str
-    copy: str
 
 
 class Queue(msgspec.Struct, frozen=True):

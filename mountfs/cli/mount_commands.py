@@ -36,15 +36,8 @@ def mount(
         str | None, typer.Option("--drive", metavar="NAME", help="[default: your home drive]")
     ] = None,
     cache_size: Annotated[
-        int,
-        typer.Option(
-            "--cache-size",
-            parser=parse_size,
-            metavar="SIZE",
-            help="Clean bytes kept here.",
-            show_default="10GiB",
-        ),
-    ] = 10 << 30,
+        str, typer.Option("--cache-size", metavar="SIZE", help="Clean bytes kept here.")
+    ] = "10GiB",
     consistency: Annotated[
         Consistency,
         typer.Option(help="close-to-open: each open first asks the server for news."),
@@ -67,7 +60,7 @@ def mount(
         drive=drive,
         is_read_only=read_only,
         allow_other=allow_other,
-        cache_size_bytes=cache_size,
+        cache_size_bytes=_size(cache_size),
         is_close_to_open=consistency is Consistency.CLOSE_TO_OPEN,
         is_verbose=verbose,
     )
@@ -119,6 +112,13 @@ def sync(folder: MountPointArgument, json: JsonOption = False) -> int | None:
     with _progress("syncing", is_quiet=json) as on_progress:
         done = ask_sync(running, on_progress)
     return _report(done, json=json)
+
+
+def _size(text: str) -> int:
+    try:
+        return parse_size(text)
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint="--cache-size") from None
 
 
 class _progress:  # noqa: N801 - used as a function

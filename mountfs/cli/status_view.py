@@ -48,7 +48,7 @@ def _panel(status: MountStatus) -> Panel:
     for parked in status.parked[:LINES_MAX]:
         parts.append(f"[red]refused[/]   {escape(parked.path)}: {escape(parked.reason)}")
     for conflict in status.conflicts[:LINES_MAX]:
-        parts.append(f"[yellow]conflict[/]  {escape(conflict.path)} → {escape(conflict.copy)}")
+        parts.append(f"[yellow]conflict[/]  our version is in {escape(conflict.path)}")
     for happening in status.recent[:LINES_MAX]:
         at = datetime.fromtimestamp(happening.at).strftime("%H:%M:%S")
         parts.append(f"[dim]{at}[/]  {escape(happening.what):<9} {escape(happening.path)}")

@@ -1,0 +1,128 @@
+"""What `vfs` and `sync` need of `blocks`: rooms that do not know each other meet here."""
+
+import logging
+from collections.abc import Callable, Sequence
+from typing import Final
+
+import trio
+
+from backend_server.protocol.identity import DriveId, ManifestId, NodeId, RevisionId
+from mountfs.app.transfer_counts import TransferCounts
+from mountfs.blocks.manifests import ManifestCatalog
+from mountfs.blocks.read_stream import ReadStream
+from mountfs.blocks.reader import ContentReader
+from mountfs.blocks.uploader import SentContent, Uploader
+from mountfs.core.content import ContentSource, DirtyContent
+from mountfs.errors import MountError
+from mountfs.state.overlay import Source
+
+_LOG = logging.getLogger(__name__)
+
+PREFETCH_REQUESTS_MAX: Final = 8
+"""Requests for a folder's small files that wait; further ones are dropped: they are a guess."""
+
+Happened = Callable[[str, int], None]
+"""Called with what happened ("uploaded") and the node it happened to."""
+
+
+class HandleReader:
+    """`vfs.content_io.CleanReader`: one a handle, so that it can read ahead."""
+
+    __slots__ = ("_reader", "_stream")
+
+    def __init__(self, reader: ContentReader) -> None:
+        self._reader = reader
+        self._stream: ReadStream | None = None
+
+    async def read(self, source: ContentSource, offset: int, length: int) -> bytes | memoryview:
+        stream = self._stream
+        if stream is None:
+            stream = self._stream = self._reader.open_stream(source)
+        elif stream.source.revision != source.revision:
+            stream.update_source(source)
+        return await stream.read(offset, length)
+
+
+class DriveContentAccess:
+    """`vfs.file_system.ContentAccess`."""
+
+    def __init__(self, reader: ContentReader, catalog: ManifestCatalog) -> None:
+        self._reader = reader
+        self._catalog = catalog
+
+    @property
+    def manifests(self) -> ManifestCatalog:
+        return self._catalog
+
+    def open_reader(self) -> HandleReader:
+        return HandleReader(self._reader)
+
+
+class DriveContentSender:
+    """`sync.contents.ContentSender`; keeps count of what the delta engine saved."""
+
+    def __init__(
+        self,
+        drive_id: DriveId,
+        uploader: Uploader,
+        catalog: ManifestCatalog,
+        counts: TransferCounts,
+        *,
+        happened: Happened,
+    ) -> None:
+        self._drive_id = drive_id
+        self._uploader = uploader
+        self._catalog = catalog
+        self._counts = counts
+        self._happened = happened
+
+    async def send(self, content: DirtyContent, *, similar: list[ContentSource]) -> SentContent:
+        sent = await self._uploader.send(content, similar=similar)
+        # What is cached before the commit is refused is only bytes under their own name.
+        await self._uploader.keep(sent)
+        self._counts.sent(sent.stats)
+        self._happened("uploaded", content.node_id)
+        return sent
+
+    async def source(self, source: Source) -> ContentSource:
+        return await load_source(self._drive_id, self._catalog, source)
+
+
+class SmallFilesPrefetch:
+    """Brings small files of one folder into the cache together, behind what programs wait for."""
+
+    def __init__(self, drive_id: DriveId, reader: ContentReader, catalog: ManifestCatalog) -> None:
+        self._drive_id = drive_id
+        self._reader = reader
+        self._catalog = catalog
+        self._send, self._receive = trio.open_memory_channel[Sequence[Source]](
+            PREFETCH_REQUESTS_MAX
+        )
+
+    def request(self, sources: Sequence[Source]) -> None:
+        """Ask for `sources`. Never blocks."""
+        try:
+            self._send.send_nowait(sources)
+        except trio.WouldBlock:
+            _LOG.debug("%d small files are not fetched ahead", len(sources))
+
+    async def run(self) -> None:
+        """Serve requests until cancelled."""
+        async for sources in self._receive:
+            try:
+                loaded = [
+                    await load_source(self._drive_id, self._catalog, source) for source in sources
+                ]
+                await self._reader.prefetch(loaded)
+            except MountError as error:
+                # Whoever really reads one of them will be told.
+                _LOG.debug("fetching ahead failed: %s", error)
+
+
+async def load_source(drive_id: DriveId, catalog: ManifestCatalog, source: Source) -> ContentSource:
+    """Return `source` with its manifest, from memory, cache or network."""
+    node_id, revision = NodeId(source.node_id), RevisionId(source.revision)
+    manifest = await catalog.load(
+        drive_id, node_id, revision, ManifestId(source.manifest_id), source.entries
+    )
+    return ContentSource(drive_id, node_id, revision, manifest)

@@ -1,0 +1,111 @@
+"""A mounted drive as commands see it: its state in numbers, and sync."""
+
+import os
+from typing import Final
+
+from cache import BlockCache
+from mountfs.app.status import (
+    CacheUse,
+    Conflict,
+    MountStatus,
+    Parked,
+    Queue,
+    RecentHappenings,
+    load_memory,
+)
+from mountfs.app.transfer_counts import TransferCounts
+from mountfs.errors import MountError, NotLoggedIn
+from mountfs.state.store import StateStore
+from mountfs.state.view_changes import ViewChanges
+from mountfs.sync.drive_sync import DriveSync
+
+_SHOWN_OF_A_BATCH: Final = 10
+"""Names of one batch of remote changes that are worth showing."""
+
+
+class RunningDrive:
+    """Implements `mount_life.ServedDrive`."""
+
+    def __init__(
+        self,
+        *,
+        mount_point: str,
+        drive_name: str,
+        state: StateStore,
+        sync: DriveSync,
+        cache: BlockCache,
+        counts: TransferCounts,
+        recent: RecentHappenings,
+    ) -> None:
+        self._mount_point = mount_point
+        self._drive_name = drive_name
+        self._state = state
+        self._sync = sync
+        self._cache = cache
+        self._counts = counts
+        self._recent = recent
+
+    @property
+    def queue(self) -> Queue:
+        overlays = self._state.overlays
+        return Queue(self._sync.pending_count, overlays.dirty_bytes if len(overlays) else 0)
+
+    @property
+    def is_online(self) -> bool:
+        return self._sync.is_online
+
+    @property
+    def refusal(self) -> MountError | None:
+        error = self._sync.last_error
+        return error if isinstance(error, NotLoggedIn) else None
+
+    async def sync(self) -> list[Parked]:
+        return [self._parked(node_id) for node_id in await self._sync.sync_now()]
+
+    def status(self) -> MountStatus:
+        cache = self._cache.stats()
+        conflicts = [Conflict(self._path(parent, name)) for parent, name in self._sync.conflicts]
+        return MountStatus(
+            mount_point=self._mount_point,
+            drive=self._drive_name,
+            online=self.is_online,
+            queue=self.queue,
+            parked=[self._parked(node_id) for node_id in sorted(self._state.parking.codes)],
+            conflicts=conflicts[::-1],
+            transfers=self._counts.now(),
+            cache=CacheUse(
+                used_bytes=cache.used_bytes,
+                limit_bytes=cache.limit_bytes,
+                hits=cache.hit_count,
+                misses=cache.miss_count,
+            ),
+            memory=load_memory(),
+            recent=self._recent.newest_first(),
+        )
+
+    def note_remote(self, changes: ViewChanges) -> None:
+        """Show in `recent` what others changed."""
+        for parent, name in list(changes.dentries)[:_SHOWN_OF_A_BATCH]:
+            is_there = self._state.tree.child(parent, name)
+            self._recent.note("received" if is_there else "removed", self._path(parent, name))
+        for node_id in list(changes.contents)[:_SHOWN_OF_A_BATCH]:
+            self.note(node_id, "received")
+
+    def note(self, node_id: int, what: str) -> None:
+        """Show in `recent` what happened to a node."""
+        self._recent.note(what, self._path_of(node_id))
+
+    def _parked(self, node_id: int) -> Parked:
+        code = self._state.parking.codes.get(node_id, "")
+        return Parked(self._path_of(node_id), code.replace("_", " "))
+
+    def _path(self, parent: int, name: bytes) -> str:
+        folder = self._state.tree.path_of(parent)
+        return _shown(folder + b"/" + name if folder else name)
+
+    def _path_of(self, node_id: int) -> str:
+        return _shown(self._state.tree.path_of(node_id))
+
+
+def _shown(path: bytes) -> str:
+    return os.fsdecode(path).encode(errors="backslashreplace").decode()
