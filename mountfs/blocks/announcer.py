@@ -1,9 +1,9 @@
 """Tells the server what an upload will bring, and learns what it need not bring.
 
-The first announcement reserves the quota and opens the lease; it goes out beside the first body.
-Whether further ones are worth their request is told by the answers: where the drive has a good
-part of what was announced, every chunk is announced before it is sent; where it has nothing,
-announcements become rare and nobody waits for them.
+An upload may send what it announced, so every new chunk is announced; while one announcement is
+under way the chunks that come up gather for the next. The first also reserves the quota and opens
+the lease; only beside it may blocks go out that have no answer yet. Where the answers spare a good
+part, chunks are not even encoded before their answer.
 """
 
 from collections.abc import Iterable
@@ -20,7 +20,6 @@ from mountfs.transport.api import DriveApi
 
 # An answer that spares every fourth chunk is worth waiting for.
 _PAYS_SHARE: Final = 4
-_FIRST_SPACING: Final = 16
 
 
 class Announcer:
@@ -39,10 +38,10 @@ class Announcer:
         self._request = request
         self._waits = waits
         self._offered: dict[ChunkId, int] = {}
+        self._first: frozenset[ChunkId] = frozenset()
+        """Chunks of the first announcement, from when it is under way."""
         self._answered: set[ChunkId] = set()
         self._present: set[ChunkId] = set()
-        self._spacing = 1
-        self._sent_first_body = False
         self._is_closed = False
         self._changed = trio.Event()
 
@@ -57,39 +56,31 @@ class Announcer:
         return chunk_id in self._present
 
     async def before_encoding(self, chunk_ids: Iterable[ChunkId]) -> None:
-        """Wait for the answer about `chunk_ids`, if answers pay."""
+        """Wait for the answer about `chunk_ids`, if answers pay. They have been offered."""
         for chunk_id in chunk_ids:
-            while self._waits and chunk_id not in self._answered and not self._is_closed:
+            while self._waits and chunk_id not in self._answered:
                 await self._changed.wait()
 
-    async def before_sending(self) -> None:
-        """Wait for the first answer, but let the first body go beside it."""
-        if not self._sent_first_body:
-            self._sent_first_body = True
-            return
-        while not self._answered and not self._is_closed:
-            await self._changed.wait()
+    async def before_sending(self, chunk_ids: Iterable[ChunkId]) -> None:
+        """Wait until `chunk_ids` may be sent. They have been offered."""
+        for chunk_id in chunk_ids:
+            while chunk_id not in self._answered and (
+                self._answered or chunk_id not in self._first
+            ):
+                await self._changed.wait()
 
     def close(self) -> None:
-        """Let `run` return once what was offered has been announced at least once."""
+        """Let `run` return: everything that was offered has been sent."""
         self._is_closed = True
         self._signal()
 
     async def run(self) -> None:
-        """Announce until closed. Raises as `DriveApi.announce`."""
-        while True:
-            while not self._is_due():
-                if self._is_closed:
-                    return
+        """Announce what is offered, until closed. Raises as `DriveApi.announce`."""
+        while not self._is_closed:
+            if self._offered:
+                await self._announce()
+            else:
                 await self._changed.wait()
-            await self._announce()
-
-    def _is_due(self) -> bool:
-        if not self._offered:
-            return False
-        if not self._answered:
-            return True
-        return not self._is_closed and (self._waits or len(self._offered) >= self._spacing)
 
     async def _announce(self) -> None:
         chunks = [
@@ -98,6 +89,9 @@ class Announcer:
         ]
         for chunk in chunks:
             del self._offered[ChunkId(chunk.chunk_id)]
+        if not self._answered:
+            self._first = frozenset(ChunkId(chunk.chunk_id) for chunk in chunks)
+            self._signal()
         answer = await self._api.announce(
             self._drive_id, msgspec.structs.replace(self._request, chunks=chunks)
         )
@@ -105,7 +99,6 @@ class Announcer:
         present = [chunk.chunk_id for nth, chunk in enumerate(chunks) if nth not in missing]
         self._present.update(map(ChunkId, present))
         self._waits = len(present) * _PAYS_SHARE >= len(chunks)
-        self._spacing = _FIRST_SPACING if not self._answered else 2 * self._spacing
         self._answered.update(ChunkId(chunk.chunk_id) for chunk in chunks)
         self._signal()
 

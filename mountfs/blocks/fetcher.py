@@ -18,9 +18,8 @@ from backend_server.protocol.messages import BlockHeader, DriveInfo
 from mountfs.blocks.flights import Departures, Flight, Key, request_of
 from mountfs.blocks.store import ChunkStore
 from mountfs.core.content import ContentSource
-from mountfs.errors import Corruption, MountError, Offline
+from mountfs.errors import Corruption, MountError, Offline, RequestRefused, ServerBusy
 from mountfs.transport.api import DriveApi
-from mountfs.transport.refusals import refusal_of
 
 REQUESTS_MAX: Final = 4
 LAZY_REQUESTS_MAX: Final = 3
@@ -216,8 +215,14 @@ class BlockFetcher:
         flight.landed.set()
 
 
-def _refusal(code: str) -> MountError:
-    try:
-        return refusal_of(ErrorCode(code), f"the server refuses a block: {code}")
-    except ValueError:
-        return Corruption(f"the server refuses a block: {code}")
+def _refusal(word: str) -> MountError:
+    message = f"the server cannot give a block: {word}"
+    match word:
+        case "unavailable":
+            return ServerBusy(message)
+        case "forbidden":
+            return RequestRefused(ErrorCode.FORBIDDEN, message)
+        case "missing":
+            return RequestRefused(ErrorCode.NOT_FOUND, message)
+        case _:
+            return Corruption(message)

@@ -22,10 +22,11 @@ from mountfs.blocks.older import OlderManifests
 from mountfs.blocks.store import ChunkStore
 from mountfs.blocks.workers import Workers
 from mountfs.core.content import Manifest
-from mountfs.errors import Corruption, MountError, Offline
+from mountfs.errors import Corruption, DeadlinePassed, MountError, Offline
 from mountfs.transport.api import DriveApi
 from mountfs.transport.refusals import refusal_of
 
+LOAD_DEADLINE_S: Final = 10.0
 MEMORY_ENTRIES_MAX: Final = 100_000
 _VALUE_PREFIX: Final = b"manifest "
 # Unpacking and checking more takes longer than going to a thread and back.
@@ -118,7 +119,10 @@ class ManifestCatalog:
         """
         known = self.get(drive_id, manifest_id, embedded_entries)
         if known is None:
-            known = await self._fetch(drive_id, node_id, revision, manifest_id)
+            with trio.move_on_after(LOAD_DEADLINE_S):
+                known = await self._fetch(drive_id, node_id, revision, manifest_id)
+            if known is None:
+                raise DeadlinePassed(f"no manifest from the server within {LOAD_DEADLINE_S:.0f} s")
         self._older.note(drive_id, node_id, known)
         return known
 
@@ -193,10 +197,15 @@ class ManifestCatalog:
         ]
         try:
             answer = await self._api.fetch_manifests(drive_id, ManifestsRequest(wanted))
-            answers = {one.manifest_id: one for one in answer.manifests}
+            answers = {each.manifest_id: each for each in answer.manifests}
             for key, flight in batch.items():
+                one = answers.get(key[1])
+                if one is not None and one.error == ErrorCode.TOO_LARGE and len(batch) > 1:
+                    # Did not fit beside the others: goes again, and the first always fits.
+                    self._departing[key] = flight
+                    continue
                 try:
-                    manifest, packed = await self._open(key[1], flight, answers.get(key[1]))
+                    manifest, packed = await self._open(key[1], flight, one)
                 except MountError as error:
                     self._land(key, flight, None, error)
                 else:

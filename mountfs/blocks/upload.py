@@ -21,7 +21,7 @@ from mountfs.blocks.delta_choice import DeltaChoice
 from mountfs.blocks.encoder import DeltaLuck, Encoded, SendStats, encode_chunks, encode_whole
 from mountfs.blocks.store import ChunkStore
 from mountfs.blocks.workers import Workers
-from mountfs.errors import MountError, RequestRefused
+from mountfs.errors import Corruption, MountError, RequestRefused
 from mountfs.transport.api import DriveApi
 
 BODIES_MAX: Final = 3
@@ -167,7 +167,7 @@ class Upload:
         self._idle_senders += 1
         async for body in bodies:
             self._idle_senders -= 1
-            await self._announcer.before_sending()
+            await self._announcer.before_sending(ChunkId(one.header.chunk_id) for one in body)
             blocks = [
                 one
                 for one in body
@@ -186,7 +186,7 @@ class Upload:
             await self._api.send_blocks(
                 self._drive_id, self._upload_id, [(one.header, one.block) for one in blocks]
             )
-        except RequestRefused:
+        except (RequestRefused, Corruption):
             if not any(one.is_delta for one in blocks):
                 raise
             # The server may have lost, or may not let us use, the base of a delta.

@@ -60,7 +60,7 @@ from backend_server.protocol.messages import (
     encode,
 )
 from mountfs.core.content import ContentSource, Manifest
-from mountfs.errors import Offline, RequestRefused
+from mountfs.errors import Corruption, Offline, RequestRefused
 
 DRIVE = DriveId("00000000000000aa")
 CHUNK_KEY = bytes(range(32))
@@ -91,6 +91,7 @@ class FakeServer:
     chunks: dict[ChunkId, bytes] = field(default_factory=dict)
     manifests: dict[ManifestId, list[Entry]] = field(default_factory=dict)
     revisions: dict[tuple[int, int], ManifestId] = field(default_factory=dict)
+    announced: dict[bytes, set[bytes]] = field(default_factory=dict)
     broken: dict[ChunkId, int] = field(default_factory=dict)
     """Chunks that are sent with a flipped bit so many times."""
     sequence: int = 0
@@ -148,7 +149,10 @@ class FakeServer:
         await self._enter("send_blocks")
         self.counts.bodies += 1
         stored = 0
+        named = self.announced.get(upload_id)
         for header, block in blocks:
+            if named is not None and header.chunk_id not in named:
+                raise RequestRefused(ErrorCode.TOO_LARGE, "not announced")
             self.counts.blocks_up += 1
             self.counts.up_bytes += len(block) + len(encode(header)) + 8
             self._take(header.chunk_id, block, header.base)
@@ -157,10 +161,10 @@ class FakeServer:
 
     def _take(self, chunk_id: bytes, block: bytes, base: bytes) -> None:
         if base and base not in self.chunks:
-            raise RequestRefused(ErrorCode.NOT_FOUND, "no such base")
+            raise Corruption("the base of a delta is not stored")
         plaintext = decode_block(block, base=self.chunks[ChunkId(base)] if base else None)
         if chunk_id_of(plaintext, chunk_key=CHUNK_KEY) != chunk_id:
-            raise RequestRefused(ErrorCode.CHUNK_MISMATCH, "not what its id says")
+            raise Corruption("not what its id says")
         self.chunks[ChunkId(chunk_id)] = plaintext
 
     @asynccontextmanager
@@ -178,7 +182,7 @@ class FakeServer:
         manifest_id = self.revisions.get((node_id, revision))
         named = {entry.chunk_id for entry in self.manifests.get(manifest_id or ManifestId(b""), [])}
         if chunk_id not in named:
-            return BlockHeader(chunk_id, error=ErrorCode.NOT_FOUND), b""
+            return BlockHeader(chunk_id, error="missing"), b""
         plaintext = self.chunks[ChunkId(chunk_id)]
         header, block = BlockHeader(chunk_id), encode_block(plaintext)
         if have:
@@ -204,7 +208,7 @@ class FakeServer:
         self, node_id: int, revision: int, manifest_id: bytes, have: bytes
     ) -> ManifestAnswer:
         if self.revisions.get((node_id, revision)) != manifest_id:
-            return ManifestAnswer(manifest_id, error=ErrorCode.NOT_FOUND)
+            return ManifestAnswer(manifest_id, error=ErrorCode.MANIFEST_UNKNOWN)
         entries = self.manifests[ManifestId(manifest_id)]
         base = self.manifests.get(ManifestId(have))
         if base is not None:
