@@ -5,7 +5,8 @@ bases, not what came over the wire: a small block can stand for a large chunk, a
 for more memory than a group.
 """
 
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Final
 
@@ -58,8 +59,10 @@ class VerifiedBlock:
     sealed: SealedBlock
 
 
-async def read_groups(body: AsyncIterator[bytes]) -> AsyncIterator[list[Frame]]:
+async def read_groups(body: AsyncGenerator[bytes, None]) -> AsyncGenerator[list[Frame], None]:
     """Yield the frames of `body` in groups of about GROUP_WEIGHT_BYTES, never empty.
+
+    Closes `body`; to be closed itself.
 
     Raises:
         Refusal: MALFORMED, TOO_LARGE.
@@ -67,30 +70,31 @@ async def read_groups(body: AsyncIterator[bytes]) -> AsyncIterator[list[Frame]]:
     reader = FrameReader()
     body_bytes = frames_count = weight_bytes = 0
     group: list[Frame] = []
-    try:
-        async for data in body:
-            body_bytes += len(data)
-            if body_bytes > BLOCKS_BODY_BYTES_MAX:
-                raise Refusal(
-                    ErrorCode.TOO_LARGE, f"A body has at most {BLOCKS_BODY_BYTES_MAX} bytes."
-                )
-            for header, payload in reader.feed(data):
-                frame = parse_frame(header, payload)
-                frames_count += 1
-                if frames_count > UPLOAD_CHUNKS_MAX:
+    async with aclosing(body):
+        try:
+            async for data in body:
+                body_bytes += len(data)
+                if body_bytes > BLOCKS_BODY_BYTES_MAX:
                     raise Refusal(
-                        ErrorCode.TOO_LARGE, f"A body has at most {UPLOAD_CHUNKS_MAX} blocks."
+                        ErrorCode.TOO_LARGE, f"A body has at most {BLOCKS_BODY_BYTES_MAX} bytes."
                     )
-                group.append(frame)
-                weight_bytes += frame.weight_bytes
-                if weight_bytes >= GROUP_WEIGHT_BYTES:
-                    yield group
-                    group, weight_bytes = [], 0
-        reader.finish()
-    except FrameMalformed as error:
-        raise Refusal(ErrorCode.MALFORMED, str(error)) from error
-    if group:
-        yield group
+                for header, payload in reader.feed(data):
+                    frame = parse_frame(header, payload)
+                    frames_count += 1
+                    if frames_count > UPLOAD_CHUNKS_MAX:
+                        raise Refusal(
+                            ErrorCode.TOO_LARGE, f"A body has at most {UPLOAD_CHUNKS_MAX} blocks."
+                        )
+                    group.append(frame)
+                    weight_bytes += frame.weight_bytes
+                    if weight_bytes >= GROUP_WEIGHT_BYTES:
+                        yield group
+                        group, weight_bytes = [], 0
+            reader.finish()
+        except FrameMalformed as error:
+            raise Refusal(ErrorCode.MALFORMED, str(error)) from error
+        if group:
+            yield group
 
 
 def parse_frame(header: bytes, block: bytes) -> Frame:

@@ -6,7 +6,8 @@ and objects whose chunk is known. Sending the same blocks again changes nothing 
 """
 
 import secrets
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass
 from functools import partial
 
@@ -75,9 +76,15 @@ class ReceiveBlocks:
         self._clock_ms = clock_ms
 
     async def __call__(
-        self, caller: Caller, drive_id: DriveId, upload_id: UploadId, body: AsyncIterator[bytes]
+        self,
+        caller: Caller,
+        drive_id: DriveId,
+        upload_id: UploadId,
+        body: AsyncGenerator[bytes, None],
     ) -> BlocksAnswer:
         """Return how many blocks of `body` are durable now, those known before included.
+
+        Closes `body`.
 
         Groups that were stored before a refusal stay stored: sending them again is free.
 
@@ -93,13 +100,13 @@ class ReceiveBlocks:
         )
         await self._vault.prepare(drive_id)
         stored_count = stored_bytes = 0
-        async for group in read_groups(body):
-            if not may_read_any_chunk(view) and any(frame.base for frame in group):
-                raise Refusal(ErrorCode.FORBIDDEN, "You may not build on chunks of this drive.")
-            blocks = await self._verify(drive_id, group)
-            await self._keep(sender, blocks)
-            stored_count += len(group)
-            stored_bytes += sum(len(frame.block) for frame in group)
+        async with aclosing(read_groups(body)) as groups:
+            async for group in groups:
+                if not may_read_any_chunk(view) and any(frame.base for frame in group):
+                    raise Refusal(ErrorCode.FORBIDDEN, "You may not build on this drive's chunks.")
+                await self._keep(sender, await self._verify(drive_id, group))
+                stored_count += len(group)
+                stored_bytes += sum(len(frame.block) for frame in group)
         return BlocksAnswer(stored_count, stored_bytes)
 
     async def _verify(self, drive_id: DriveId, group: Sequence[Frame]) -> list[VerifiedBlock]:
