@@ -5,8 +5,9 @@ Knows no trio, no network and no FUSE, and imports nothing of mountfs or the ser
     contract.py     what a cache promises; the values it speaks in
     block_cache.py  on disk: who may do what at the same time
     memory.py       in memory, for tests of others
-    reader.py, writer.py, upkeep.py          what block_cache.py does
+    reader.py, writer.py, evictor.py, upkeep.py    what block_cache.py does
     eviction.py     which values leave, and how large the cache may be        pure
+    map_size.py     how large the database file may grow                      pure
     sealing.py      frames and pieces of AES-256-GCM                          pure
     rows.py         bytes of keys and rows                                    pure
     ledger.py       what one transaction may do to the tables

@@ -1,6 +1,6 @@
 """The cache on disk: sealed chunks in LMDB, the oldest forgotten first.
 
-This file says who may do what at the same time; `reader.py`, `writer.py` and `upkeep.py` do it.
+This file says who may do what at the same time; the modules below do it.
 Readers never wait for writers. Writers take turns by `_turn`. Lock order: `_turn`, then the store's
 gate or a lock of `Holds` or `Views`, each for microseconds.
 """
@@ -16,8 +16,10 @@ from cache.boot import load_boot_id
 from cache.condition import Condition
 from cache.contract import UPKEEP_COUNT_MAX, CacheStats, Opening, UpkeepReport
 from cache.errors import StoreError
+from cache.evictor import Evictor
 from cache.keyring import KEY_BYTES
 from cache.ledger import Change, Ledger
+from cache.marks import sync_folder
 from cache.opening import OpenFolder, open_folder
 from cache.reader import Reader
 from cache.recency import TOUCHED_COUNT_MAX
@@ -42,8 +44,10 @@ class BlockCache:
         self._ledger = Ledger(folder.store)
         self._views = Views(folder.keyring, self._ledger.view_numbers())
         self._reader = Reader(folder, self._views, self._condition)
-        self._writer = Writer(folder, self._ledger, self._views, self._condition)
-        self._upkeep = Upkeep(folder, self._ledger, self._views, self._condition, self._writer)
+        shared = (folder, self._ledger, self._views, self._condition)
+        evictor = Evictor(*shared)
+        self._writer = Writer(*shared, evictor)
+        self._upkeep = Upkeep(*shared, evictor, self._writer)
 
     @classmethod
     def open(
@@ -217,6 +221,7 @@ class BlockCache:
         try:
             self._folder.store.sync()
             self._folder.keyring.sync()
+            sync_folder(self._folder.path)
         except (OSError, StoreError):
             return False
         return True

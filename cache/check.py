@@ -1,6 +1,7 @@
 """Whether the tables of a closed cache keep the invariants of rows.py. For tests and diagnosis."""
 
 from cache.rows import (
+    UNORDERED,
     IndexRow,
     Totals,
     charged_bytes_of,
@@ -37,7 +38,7 @@ def _find_in_index(transaction: Transaction) -> list[str]:
                 found.append(f"{key.hex()} lacks piece {index}, or not all of it is there")
         is_pinned = transaction.get(b"pins", key) is not None
         is_ordered = transaction.get(b"order", pack_stamp(row.stamp)) is not None
-        if is_pinned == is_ordered:
+        if is_pinned == is_ordered or is_pinned != (row.stamp == UNORDERED):
             found.append(f"{key.hex()} is pinned: {is_pinned}, in the order: {is_ordered}")
     return found
 

@@ -155,7 +155,8 @@ class ChunkCache(Protocol):
         """
 
     def set_limit_bytes(self, limit_bytes: int) -> None:
-        """Change the limit. A lower one takes effect in the next upkeeps."""
+        """Change the limit. A lower one takes effect in the next upkeeps; a much lower one also
+        gives disk space back, by copying what is left."""
 
     def stats(self) -> CacheStats:
         """Return the cache in numbers."""

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 
 from cache.rows import (
+    UNORDERED,
     IndexRow,
     Totals,
     charged_bytes_of,
@@ -54,15 +55,15 @@ class Change:
         charged = charged_bytes_of(length)
         for index, piece in enumerate(pieces):
             self._transaction.put(b"items", piece_key(key, index), piece)
-        row = IndexRow(self._take_stamp(), charged, length)
-        self._transaction.put(b"index", key, row.pack())
         totals = self._totals_of(key)
         totals.used_bytes += charged
         totals.value_count += 1
+        row = IndexRow(UNORDERED, charged, length)
         if self.is_pinned(key):
             totals.pinned_bytes += charged
+            self._transaction.put(b"index", key, row.pack())
         else:
-            self._transaction.put(b"order", pack_stamp(row.stamp), pack_order(charged, key))
+            self._put_newest(key, row)
 
     def remove(self, key: bytes) -> int:
         """Forget a value; return the bytes it was charged with, 0 if there is none. Pins stay."""
@@ -72,21 +73,23 @@ class Change:
         for index in range(piece_count(row.length)):
             self._transaction.delete(b"items", piece_key(key, index))
         self._transaction.delete(b"index", key)
-        self._transaction.delete(b"order", pack_stamp(row.stamp))
         totals = self._totals_of(key)
         totals.used_bytes -= row.charged_bytes
         totals.value_count -= 1
-        if self.is_pinned(key):
+        if row.stamp == UNORDERED:
             totals.pinned_bytes -= row.charged_bytes
+        else:
+            self._transaction.delete(b"order", pack_stamp(row.stamp))
         return row.charged_bytes
 
     def renew(self, key: bytes) -> bool:
-        """Make a value the newest; whether there is one."""
+        """Make a value the newest, unless it is pinned; whether there is one."""
         row = self._row_of(key)
         if row is None:
             return False
-        self._transaction.delete(b"order", pack_stamp(row.stamp))
-        self._restamp(key, row, is_pinned=self.is_pinned(key))
+        if row.stamp != UNORDERED:
+            self._transaction.delete(b"order", pack_stamp(row.stamp))
+            self._put_newest(key, row)
         return True
 
     def pin(self, key: bytes) -> None:
@@ -94,10 +97,12 @@ class Change:
         stored = self._transaction.get(b"pins", key)
         count = 0 if stored is None else unpack_pin(stored)
         self._transaction.put(b"pins", key, pack_pin(count + 1))
+        # A view with nothing but pins has a row of totals too, by which it is found and reclaimed.
         totals = self._totals_of(key)
         row = self._row_of(key)
         if count == 0 and row is not None:
             self._transaction.delete(b"order", pack_stamp(row.stamp))
+            self._transaction.put(b"index", key, replace(row, stamp=UNORDERED).pack())
             totals.pinned_bytes += row.charged_bytes
 
     def unpin(self, key: bytes) -> None:
@@ -113,7 +118,7 @@ class Change:
         row = self._row_of(key)
         if row is not None:
             self._totals_of(key).pinned_bytes -= row.charged_bytes
-            self._restamp(key, row, is_pinned=False)
+            self._put_newest(key, row)
 
     def reclaim(self, view_number: int, count_max: int) -> int:
         """Forget up to `count_max` values and pins of a dropped view; return how many.
@@ -152,18 +157,12 @@ class Change:
         row = self._transaction.get(b"index", key)
         return None if row is None else IndexRow.unpack(row)
 
-    def _restamp(self, key: bytes, row: IndexRow, *, is_pinned: bool) -> None:
-        renewed = replace(row, stamp=self._take_stamp())
-        self._transaction.put(b"index", key, renewed.pack())
-        if not is_pinned:
-            self._transaction.put(
-                b"order", pack_stamp(renewed.stamp), pack_order(row.charged_bytes, key)
-            )
-
-    def _take_stamp(self) -> int:
+    def _put_newest(self, key: bytes, row: IndexRow) -> None:
+        """Write `row` with a new stamp, and the order row of that stamp."""
         stamp = self.next_stamp
         self.next_stamp += 1
-        return stamp
+        self._transaction.put(b"index", key, replace(row, stamp=stamp).pack())
+        self._transaction.put(b"order", pack_stamp(stamp), pack_order(row.charged_bytes, key))
 
     def _totals_of(self, key: bytes) -> Totals:
         number = view_number_of(key)
@@ -188,7 +187,6 @@ class Ledger:
                 view_number_of(key): Totals.unpack(row) for key, row in transaction.scan(b"totals")
             }
             last = transaction.last_key(b"order")
-        # Stamps of pinned values are in no order row and may come again; they are never compared.
         self._next_stamp = 0 if last is None else unpack_stamp(last) + 1
 
     @contextmanager

@@ -5,6 +5,7 @@
     folder/keys          the view keys       keyring.py
     folder/data.mdb      the database        store.py
     folder/lock.mdb      LMDB's reader table
+    folder/compact/      only while the database is being compacted
 
 `decide_opening` is pure; `open_folder` does what it says. The folder belongs to the cache alone.
 """
@@ -16,30 +17,12 @@ from typing import Final
 from cache.contract import Opening
 from cache.errors import CacheUnusable, StoreDamaged, StoreError
 from cache.keyring import Keyring
+from cache.map_size import map_bytes_for
 from cache.marks import FORMAT, FolderLock, StopMark, key_check_of, load_mark, store_mark
 from cache.store import Store, remove_store
 
 SHORT_LIVED_COUNT_MAX: Final = 8
 """So many openings in a row that died before their first upkeep, and the cache starts empty."""
-
-MAP_SLACK_BYTES: Final = 64 * 1024 * 1024
-
-
-def map_bytes_for(limit_bytes: int) -> int:
-    """Return how large the file may grow at first. Pure.
-
-    Above the limit stands what churn leaves between values (measured: under a tenth) and the
-    copies that a transaction makes.
-    """
-    return limit_bytes + limit_bytes // 8 + MAP_SLACK_BYTES
-
-
-def map_bytes_max_for(limit_bytes: int) -> int:
-    """Return how large the file may ever grow under this limit. Pure."""
-    return limit_bytes + limit_bytes // 2 + MAP_SLACK_BYTES
-
-
-assert map_bytes_for(0) <= map_bytes_max_for(0)
 
 
 def decide_opening(
@@ -116,7 +99,7 @@ def open_folder(
         raise CacheUnusable(path, error.strerror or str(error)) from error
     lock = FolderLock.acquire(path / "owner.lock")
     try:
-        return _open_locked(path, lock, device_key, map_bytes_for(limit_bytes), boot_id)
+        return _open_locked(path, lock, device_key, limit_bytes, boot_id)
     except OSError as error:
         lock.release()
         raise CacheUnusable(path, error.strerror or str(error)) from error
@@ -129,7 +112,7 @@ def open_folder(
 
 
 def _open_locked(
-    path: Path, lock: FolderLock, device_key: bytes, map_bytes: int, boot_id: str | None
+    path: Path, lock: FolderLock, device_key: bytes, limit_bytes: int, boot_id: str | None
 ) -> OpenFolder:
     mark_path = path / "mark"
     mark = load_mark(mark_path)
@@ -153,13 +136,19 @@ def _open_locked(
         # Durable before the first write, or a machine stop could pass unnoticed.
         store_mark(mark_path, open_mark)
         try:
-            store = Store.open(path, map_bytes=map_bytes)
+            store = Store.open(path, map_bytes=_map_bytes_for(path, limit_bytes))
         except StoreDamaged:
             opening = Opening.EMPTIED_DAMAGED
             keyring.destroy_all()
             remove_store(path)
-            store = Store.open(path, map_bytes=map_bytes)
+            store = Store.open(path, map_bytes=_map_bytes_for(path, limit_bytes))
     except BaseException:
         keyring.close()
         raise
     return OpenFolder(path, lock, store, keyring, opening, open_mark)
+
+
+def _map_bytes_for(path: Path, limit_bytes: int) -> int:
+    database = path / "data.mdb"
+    file_bytes = database.stat().st_size if database.exists() else 0
+    return map_bytes_for(limit_bytes, file_bytes=file_bytes)

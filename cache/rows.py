@@ -3,13 +3,14 @@
     key          view number (4) | kind (1) | id            the name of one value here
     items        key | piece index (2)  ->  sealed piece     (sealing.py)
     index        key  ->  stamp (8) | charged bytes (4) | plaintext length (4)
-    order        stamp (8)  ->  charged bytes (4) | key      unpinned values only, oldest first
+    order        stamp (8)  ->  charged bytes (4) | key      oldest first; pinned values have none
     pins         key  ->  count (4)                          also of values that are not here
     totals       view number (4)  ->  bytes (8) | values (8) | pinned bytes (8)
 
 Invariants, at the end of every transaction: a value has all its pieces and one index row, or
-nothing; it has an order row exactly if it has no pins row; its view's totals are the sums of the
-index rows. All numbers are big-endian, so that byte order is number order. Pure.
+nothing; it has a stamp and the order row of that stamp, or it has a pins row and the stamp
+UNORDERED; its view's totals are the sums of the index rows. All numbers are big-endian, so that
+byte order is number order. Pure.
 """
 
 import struct
@@ -25,6 +26,9 @@ ID_BYTES_MAX: Final = 255
 
 # Rows in index and order with their share of half-filled pages, for honest sums.
 ROW_OVERHEAD_BYTES: Final = 256
+
+UNORDERED: Final = (1 << 64) - 1
+"""The stamp of pinned values: they stand in no order, and their former stamp is free again."""
 
 _VIEW: Final = struct.Struct(">I")
 _PIECE: Final = struct.Struct(">H")

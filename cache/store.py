@@ -17,6 +17,7 @@ the one thread that may write, grow and close may scan. Buffers from a transacti
 
 import errno
 import os
+import shutil
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -33,6 +34,7 @@ PAGE_HEADER_BYTES: Final = 16
 # Larger values get pages of their own; smaller ones share one with others.
 SHARED_PAGE_VALUE_BYTES_MAX: Final = 1900
 
+_COMPACT_FOLDER: Final = "compact"
 _LOCK_FILE_BYTES: Final = 8192
 _READERS_MAX: Final = 126
 # Of LMDB 0.9: one cache line a reader, and a header of two.
@@ -192,40 +194,8 @@ class Store:
             StoreDamaged: What is there is no whole database.
             OSError, DiskFull: The folder cannot be written, or the disk is full.
         """
-        data_path = folder / "data.mdb"
-        _check_size_before_mapping(data_path)
-        _allocate_lock_file(folder / "lock.mdb")
-        try:
-            environment = lmdb.Environment(
-                str(folder),
-                map_size=map_bytes,
-                subdir=True,
-                create=False,
-                mode=0o600,
-                sync=False,
-                metasync=False,
-                writemap=False,
-                readahead=True,
-                max_dbs=len(TABLES),
-                max_readers=_READERS_MAX,
-                max_spare_txns=1,
-                lib_version=0,
-            )
-        except lmdb.Error as error:
-            raise _translate(error) from error
-        try:
-            last_page = environment.info()["last_pgno"]
-            if (last_page + 1) * PAGE_BYTES > data_path.stat().st_size and last_page > 1:
-                # Touching a page beyond the end would be SIGBUS.
-                raise StoreDamaged("the database file is shorter than it says")
-            tables = {name: environment.open_db(name) for name in TABLES}
-        except lmdb.Error as error:
-            environment.close()
-            raise _translate(error) from error
-        except BaseException:
-            environment.close()
-            raise
-        return cls(environment, tables, data_path.resolve())
+        environment, tables = _open_environment(folder, map_bytes)
+        return cls(environment, tables, (folder / "data.mdb").resolve())
 
     def reading(self) -> _Reading:
         """Return a short read transaction as a context manager. Any thread."""
@@ -256,6 +226,35 @@ class Store:
             except lmdb.Error as error:
                 raise _translate(error) from error
 
+    def compact(self, *, map_bytes: int) -> None:
+        """Go on in a new file that has no free pages: the one way to give disk space back.
+
+        Copies at the speed of the disk, meanwhile nobody may write; readers wait a moment at the
+        end.
+
+        Raises:
+            StoreDamaged: It could not be opened again.
+            OSError, StoreError: It could not be copied; the database is as it was.
+        """
+        target = self._path.parent / _COMPACT_FOLDER
+        shutil.rmtree(target, ignore_errors=True)
+        target.mkdir(mode=0o700)
+        try:
+            try:
+                self._environment.copy(str(target), compact=True)
+            except lmdb.Error as error:
+                raise _translate(error) from error
+            with self._gate:
+                self._environment.close()
+                try:
+                    (target / "data.mdb").replace(self._path)
+                    opened = _open_environment(self._path.parent, map_bytes)
+                except (OSError, StoreError) as error:
+                    raise StoreDamaged(f"closed to compact, and not open again: {error}") from error
+                self._environment, self._tables = opened
+        finally:
+            shutil.rmtree(target, ignore_errors=True)
+
     def release_mapped_pages(self) -> None:
         """Let go of the pages that reads have mapped. Any thread; about 0.3 ms for 64 MiB."""
         with self._gate:
@@ -285,6 +284,46 @@ def remove_store(folder: Path) -> None:
     """Remove the database files in `folder`. Raises OSError."""
     for name in ("data.mdb", "lock.mdb"):
         (folder / name).unlink(missing_ok=True)
+    shutil.rmtree(folder / _COMPACT_FOLDER, ignore_errors=True)
+
+
+def _open_environment(
+    folder: Path, map_bytes: int
+) -> "tuple[lmdb.Environment, dict[bytes, lmdb._Database]]":
+    data_path = folder / "data.mdb"
+    _check_size_before_mapping(data_path)
+    _allocate_lock_file(folder / "lock.mdb")
+    try:
+        environment = lmdb.Environment(
+            str(folder),
+            map_size=map_bytes,
+            subdir=True,
+            create=False,
+            mode=0o600,
+            sync=False,
+            metasync=False,
+            writemap=False,
+            readahead=True,
+            max_dbs=len(TABLES),
+            max_readers=_READERS_MAX,
+            max_spare_txns=1,
+            lib_version=0,
+        )
+    except lmdb.Error as error:
+        raise _translate(error) from error
+    try:
+        last_page = environment.info()["last_pgno"]
+        page_bytes = environment.stat()["psize"]
+        if last_page > 1 and (last_page + 1) * page_bytes > data_path.stat().st_size:
+            # Touching a page beyond the end would be SIGBUS.
+            raise StoreDamaged("the database file is shorter than it says")
+        return environment, {name: environment.open_db(name) for name in TABLES}
+    except lmdb.Error as error:
+        environment.close()
+        raise _translate(error) from error
+    except BaseException:
+        environment.close()
+        raise
 
 
 def _check_size_before_mapping(data_path: Path) -> None:

@@ -7,9 +7,15 @@ from dataclasses import replace
 from cache.condition import Condition
 from cache.contract import UpkeepReport
 from cache.errors import StoreError
-from cache.eviction import bytes_above_low_watermark, limit_with_free_disk
+from cache.eviction import (
+    FREE_DISK_RESERVE_BYTES,
+    bytes_above_low_watermark,
+    limit_with_free_disk,
+)
+from cache.evictor import Evictor
 from cache.ledger import Change, Ledger
-from cache.opening import OpenFolder, map_bytes_for
+from cache.map_size import map_bytes_for, map_bytes_max_for
+from cache.opening import OpenFolder
 from cache.views import Views
 from cache.writer import WRITE_COUNT_MAX, Writer
 
@@ -23,12 +29,14 @@ class Upkeep:
         ledger: Ledger,
         views: Views,
         condition: Condition,
+        evictor: Evictor,
         writer: Writer,
     ) -> None:
         self._folder = folder
         self._ledger = ledger
         self._views = views
         self._condition = condition
+        self._evictor = evictor
         self._writer = writer
 
     def run(self, count_max: int) -> UpkeepReport:
@@ -47,6 +55,8 @@ class Upkeep:
         evicted_count, evicted_bytes = self._evict(left)
         left -= evicted_count
         reclaimed_count, is_reclaimed = self._reclaim(left)
+        if left > 0 and is_reclaimed and condition.is_usable:
+            self._compact()
         return UpkeepReport(
             recency_written_count=recency_count,
             evicted_count=evicted_count,
@@ -90,12 +100,34 @@ class Upkeep:
                 limit_with_free_disk(
                     used_bytes=self._ledger.used_bytes,
                     asked_limit_bytes=condition.asked_limit_bytes,
-                    free_disk_bytes=shutil.disk_usage(self._folder.path).free,
+                    free_disk_bytes=self._free_disk_bytes(),
                 ),
             )
 
+    def _compact(self) -> None:
+        """Give disk space back after the limit was lowered by much."""
+        store = self._folder.store
+        asked = self._condition.asked_limit_bytes
+        used = self._ledger.used_bytes
+        if store.file_bytes() <= map_bytes_max_for(asked) or used > asked:
+            return
+        if self._free_disk_bytes() < used + used // 4 + FREE_DISK_RESERVE_BYTES:
+            return
+        try:
+            store.compact(map_bytes=map_bytes_for(asked))
+        except StoreError as error:
+            self._condition.note_refusal(error)
+        except OSError:
+            self._condition.disk_full_count += 1
+
+    def _free_disk_bytes(self) -> int:
+        try:
+            return shutil.disk_usage(self._folder.path).free
+        except OSError:
+            return 0
+
     def _evict(self, count_max: int) -> tuple[int, int]:
-        return self._writer.evict(
+        return self._evictor.evict(
             bytes_above_low_watermark(
                 used_bytes=self._ledger.used_bytes, limit_bytes=self._condition.limit_bytes
             ),
@@ -114,11 +146,8 @@ class Upkeep:
                 batch = min(WRITE_COUNT_MAX, count_max - reclaimed)
                 if batch <= 0:
                     return reclaimed, False
-                try:
-                    with self._ledger.change() as change:
-                        count = change.reclaim(number, batch)
-                except StoreError as error:
-                    self._condition.note_refusal(error)
+                count = self._writer.reclaim(number, batch)
+                if count is None:
                     return reclaimed, True
                 reclaimed += count
                 if count < batch:

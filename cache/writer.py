@@ -1,4 +1,4 @@
-"""Writing to the database: puts, removals, pins and eviction.
+"""Writing to the database: puts, removals and pins.
 
 One writer at a time: `BlockCache` serialises, so the ledger's sums are those of the last commit.
 No method raises for a full disk or for damage: it counts, and keeps less.
@@ -10,18 +10,12 @@ from typing import Final, TypeVar
 
 from cache.condition import Condition
 from cache.errors import DiskFull, StoreError, StoreFull
-from cache.eviction import (
-    EVICTION_COUNT_MAX,
-    SCAN_COUNT_MAX,
-    Candidate,
-    EvictionPlan,
-    bytes_above_low_watermark,
-    limit_after_disk_full,
-    plan_eviction,
-)
+from cache.eviction import bytes_above_low_watermark, limit_after_disk_full
+from cache.evictor import Evictor
 from cache.ledger import Change, Ledger
-from cache.opening import OpenFolder, map_bytes_for, map_bytes_max_for
-from cache.rows import CHUNK_KIND, charged_bytes_of, split_key
+from cache.map_size import larger_map_bytes
+from cache.opening import OpenFolder
+from cache.rows import CHUNK_KIND, charged_bytes_of
 from cache.sealing import NONCE_BYTES, SEALED_PIECE_BYTES_MAX, seal
 from cache.views import View, Views
 
@@ -35,12 +29,18 @@ class Writer:
     """The writing half of a `BlockCache`."""
 
     def __init__(
-        self, folder: OpenFolder, ledger: Ledger, views: Views, condition: Condition
+        self,
+        folder: OpenFolder,
+        ledger: Ledger,
+        views: Views,
+        condition: Condition,
+        evictor: Evictor,
     ) -> None:
         self._folder = folder
         self._ledger = ledger
         self._views = views
         self._condition = condition
+        self._evictor = evictor
         self._scratch = bytearray(SEALED_PIECE_BYTES_MAX)
 
     def put(self, view: str, kind: bytes, values: Sequence[tuple[bytes, bytes]]) -> int:
@@ -88,7 +88,7 @@ class Writer:
         """Evict to make room for `entries`; return those that fit, in order."""
         limit = self._condition.limit_bytes
         incoming = sum(charged_bytes_of(len(plaintext)) for _, _, plaintext in entries)
-        self.evict(
+        self._evictor.evict(
             bytes_above_low_watermark(
                 used_bytes=self._ledger.used_bytes, limit_bytes=limit, incoming_bytes=incoming
             )
@@ -147,11 +147,8 @@ class Writer:
     def _grow_map(self) -> bool:
         """Whether the map could be made larger."""
         store = self._folder.store
-        limit = self._condition.asked_limit_bytes
         before = store.map_bytes
-        wanted = map_bytes_for(limit)
-        if before >= wanted:
-            wanted = min(map_bytes_max_for(limit), before + before // 8)
+        wanted = larger_map_bytes(before, limit_bytes=self._condition.asked_limit_bytes)
         try:
             store.grow(wanted)
         except StoreError:
@@ -159,92 +156,13 @@ class Writer:
         return wanted > before
 
     def _evict_some(self) -> bool:
-        return self.evict(max(1, self._ledger.used_bytes // 8))[0] > 0
+        return self._evictor.evict(max(1, self._ledger.used_bytes // 8))[0] > 0
 
     def _note_disk_full(self) -> None:
         self._condition.disk_full_count += 1
         self._condition.limit_bytes = limit_after_disk_full(
             used_bytes=self._ledger.used_bytes, limit_bytes=self._condition.limit_bytes
         )
-
-    def evict(self, bytes_to_free: int, *, count_max: int | None = None) -> tuple[int, int]:
-        """Evict the oldest until so much is free; return (values, bytes) that left.
-
-        Frees less if the rest is pinned or in use, or after `count_max` values.
-        """
-        left = self._ledger.value_count if count_max is None else count_max
-        evicted_count = evicted_bytes = 0
-        # Each batch evicts or passes over at least one value, and what is passed over goes to the
-        # end: once around is enough, also when everything is in use.
-        for _ in range(2 + self._ledger.value_count // min(EVICTION_COUNT_MAX, SCAN_COUNT_MAX)):
-            if evicted_bytes >= bytes_to_free or left <= 0:
-                break
-            count, freed, is_more = self._evict_batch(
-                bytes_to_free - evicted_bytes, min(left, EVICTION_COUNT_MAX)
-            )
-            left -= count
-            evicted_count += count
-            evicted_bytes += freed
-            if not is_more:
-                break
-        return evicted_count, evicted_bytes
-
-    def _evict_batch(self, bytes_to_free: int, count_max: int) -> tuple[int, int, bool]:
-        """Return (values, bytes) that left and whether another batch may help."""
-        try:
-            with self._folder.store.scanning() as transaction:
-                plan = plan_eviction(
-                    (
-                        Candidate(
-                            key,
-                            charged,
-                            is_in_use=self._is_in_use(key) or key in self._condition.touches,
-                        )
-                        for key, charged in self._ledger.oldest(transaction)
-                    ),
-                    bytes_to_free=bytes_to_free,
-                    count_max=count_max,
-                )
-        except StoreError as error:
-            self._condition.note_refusal(error)
-            return 0, 0, False
-        if not plan.victims and not plan.passed_over:
-            return 0, 0, False
-        done = self._execute_eviction(plan)
-        return (*done, True) if done is not None else (0, 0, False)
-
-    def _execute_eviction(self, plan: EvictionPlan) -> tuple[int, int] | None:
-        """Do what `plan` says, but for what was pinned or taken into use since.
-
-        Return (values, bytes) that left, None if the database refused.
-        """
-        condition = self._condition
-        # From here on the victims are a miss: whoever holds one now never saw it here.
-        condition.leaving = frozenset(victim.key for victim in plan.victims)
-        victims = [victim.key for victim in plan.victims if not self._is_in_use(victim.key)]
-        condition.leaving = frozenset(victims)
-        evicted_count = freed = 0
-        try:
-            with self._ledger.change() as change:
-                for key in victims:
-                    if not change.is_pinned(key):
-                        freed += change.remove(key)
-                        evicted_count += 1
-                passed_over = condition.touches.in_order(one.key for one in plan.passed_over)
-                for key in passed_over:
-                    change.renew(key)
-        except StoreError as error:
-            condition.note_refusal(error)
-            return None
-        finally:
-            condition.leaving = frozenset()
-        condition.touches.forget(passed_over)
-        return evicted_count, freed
-
-    def _is_in_use(self, key: bytes) -> bool:
-        number, kind, value_id = split_key(key)
-        name = self._views.name_of(number)
-        return kind == CHUNK_KIND and name is not None and (name, value_id) in self._condition.holds
 
     def remove(self, keys: Iterable[bytes]) -> int:
         """Forget values; return how many were here."""
@@ -262,6 +180,16 @@ class Writer:
                 removed += len(found)
                 self._condition.damaged.difference_update(batch)
         return removed
+
+    def reclaim(self, view_number: int, count_max: int) -> int | None:
+        """Forget up to `count_max` rows of a dropped view; return how many, None if refused."""
+        count = 0
+
+        def reclaim(change: Change) -> None:
+            nonlocal count
+            count = change.reclaim(view_number, count_max)
+
+        return count if self.apply(reclaim) else None
 
     def change_each(self, keys: Iterable[bytes], work: Callable[[Change, bytes], object]) -> bool:
         """Run `work` for each key, in bounded transactions; whether all of it was kept."""

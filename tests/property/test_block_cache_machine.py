@@ -150,4 +150,4 @@ class BlockCacheMachine(RuleBasedStateMachine):
 
 
 TestBlockCacheMachine = BlockCacheMachine.TestCase
-TestBlockCacheMachine.settings = settings(max_examples=40, stateful_step_count=30, deadline=None)
+TestBlockCacheMachine.settings = settings(stateful_step_count=40, deadline=None)

@@ -4,12 +4,7 @@ import pytest
 
 from cache.contract import Opening
 from cache.marks import FORMAT, StopMark
-from cache.opening import (
-    SHORT_LIVED_COUNT_MAX,
-    decide_opening,
-    map_bytes_for,
-    map_bytes_max_for,
-)
+from cache.opening import SHORT_LIVED_COUNT_MAX, decide_opening
 
 KEY_CHECK = bytes(16)
 
@@ -65,8 +60,3 @@ def test_only_what_was_thrown_away_counts_as_emptied() -> None:
     kept = {Opening.NEW, Opening.RESUMED, Opening.RESUMED_AFTER_CRASH}
 
     assert {opening for opening in Opening if not opening.was_emptied} == kept
-
-
-@pytest.mark.parametrize("limit", [0, 1 << 20, 1 << 30, 1 << 40])
-def test_the_map_has_room_for_the_limit_and_a_bound(limit: int) -> None:
-    assert limit < map_bytes_for(limit) <= map_bytes_max_for(limit) < 2 * limit + (1 << 27)
