@@ -8,7 +8,7 @@ behind a socket; a test or a simulation calls it in process, on trio if it likes
 """
 
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -19,7 +19,6 @@ from typing import Final
 import anyio
 from argon2 import PasswordHasher
 from blake3 import blake3
-from litestar.types import ASGIApp
 
 from backend_server.api.application import build_application
 from backend_server.api.bodies import Bodies
@@ -103,7 +102,8 @@ def in_process_seams(**changes: object) -> Seams:
 class ServerApp:
     """A server in this process. `run_maintenance` runs until cancelled."""
 
-    asgi: ASGIApp
+    asgi: Callable[..., Awaitable[None]]
+    """An ASGI application (HTTP only, no lifespan)."""
     use_cases: UseCases
     create_account: CreateAccount
     database: Database

@@ -4,6 +4,7 @@ from typing import Any
 
 from litestar import Request, Response, post
 from litestar.handlers import HTTPRouteHandler
+from litestar.params import FromPath, FromQuery
 from litestar.response import Stream
 
 from backend_server.api.authentication import caller_of
@@ -29,7 +30,7 @@ def block_routes(use_cases: UseCases, *, bodies: Bodies) -> list[HTTPRouteHandle
         operation_class=described(takes_media=FRAMES, answers=BlocksAnswer, answers_media=MSGPACK),
     )
     async def receive_blocks(
-        request: Request[Any, Any, Any], drive_id: str, upload: str
+        request: Request[Any, Any, Any], drive_id: FromPath[str], upload: FromQuery[str]
     ) -> Response[bytes]:
         """Keep the blocks of an upload; all are durable when this answers."""
         caller = await caller_of(request, use_cases.authenticate)
@@ -48,7 +49,7 @@ def block_routes(use_cases: UseCases, *, bodies: Bodies) -> list[HTTPRouteHandle
         status_code=200,
         operation_class=described(takes=FetchRequest, takes_media=MSGPACK, answers_media=FRAMES),
     )
-    async def fetch_blocks(request: Request[Any, Any, Any], drive_id: str) -> Stream:
+    async def fetch_blocks(request: Request[Any, Any, Any], drive_id: FromPath[str]) -> Stream:
         """Stream blocks in the order asked."""
         caller = await caller_of(request, use_cases.authenticate)
         message = await bodies.read_message(

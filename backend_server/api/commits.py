@@ -4,6 +4,7 @@ from typing import Any
 
 from litestar import Request, Response, post
 from litestar.handlers import HTTPRouteHandler
+from litestar.params import FromPath
 
 from backend_server.api.authentication import caller_of
 from backend_server.api.bodies import Bodies
@@ -24,7 +25,7 @@ def commit_routes(use_cases: UseCases, *, bodies: Bodies) -> list[HTTPRouteHandl
             takes=CommitRequest, takes_media=MSGPACK, answers=CommitAnswer, answers_media=MSGPACK
         ),
     )
-    async def commit(request: Request[Any, Any, Any], drive_id: str) -> Response[bytes]:
+    async def commit(request: Request[Any, Any, Any], drive_id: FromPath[str]) -> Response[bytes]:
         """Make operations, in order; each has its own answer."""
         caller = await caller_of(request, use_cases.authenticate)
         message = await bodies.read_message(request, CommitRequest, bytes_max=COMMIT_BODY_BYTES_MAX)

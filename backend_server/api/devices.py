@@ -4,6 +4,7 @@ from typing import Any
 
 from litestar import Request, Response, delete, get
 from litestar.handlers import HTTPRouteHandler
+from litestar.params import FromPath
 
 from backend_server.api.authentication import caller_of
 from backend_server.api.bodies import answer_json
@@ -23,7 +24,7 @@ def device_routes(use_cases: UseCases) -> list[HTTPRouteHandler]:
         return answer_json(await use_cases.list_devices(caller))
 
     @delete("/v1/devices/{device_id:int}", status_code=204, operation_class=described())
-    async def revoke_device(request: Request[Any, Any, Any], device_id: int) -> None:
+    async def revoke_device(request: Request[Any, Any, Any], device_id: FromPath[int]) -> None:
         """Revoke a device: its token is worthless from now on."""
         caller = await caller_of(request, use_cases.authenticate)
         await use_cases.revoke_device(caller, DeviceId(device_id))

@@ -4,6 +4,7 @@ from typing import Any
 
 from litestar import Request, Response, get, post
 from litestar.handlers import HTTPRouteHandler
+from litestar.params import FromPath, FromQuery
 
 from backend_server.api.authentication import caller_of
 from backend_server.api.bodies import Bodies, answer_json
@@ -22,7 +23,9 @@ def feed_routes(use_cases: UseCases, *, bodies: Bodies) -> list[HTTPRouteHandler
         operation_class=described(answers=ChangesPage, answers_media=MSGPACK),
     )
     async def get_snapshot(
-        request: Request[Any, Any, Any], drive_id: str, after: str | None = None
+        request: Request[Any, Any, Any],
+        drive_id: FromPath[str],
+        after: FromQuery[str | None] = None,
     ) -> Response[bytes]:
         """Return a page of the tree as it is; `after` is the cursor of the page before."""
         caller = await caller_of(request, use_cases.authenticate)
@@ -34,7 +37,7 @@ def feed_routes(use_cases: UseCases, *, bodies: Bodies) -> list[HTTPRouteHandler
         operation_class=described(answers=ChangesPage, answers_media=MSGPACK),
     )
     async def get_changes(
-        request: Request[Any, Any, Any], drive_id: str, cursor: str
+        request: Request[Any, Any, Any], drive_id: FromPath[str], cursor: FromQuery[str]
     ) -> Response[bytes]:
         """Return a page of what changed behind `cursor`."""
         caller = await caller_of(request, use_cases.authenticate)

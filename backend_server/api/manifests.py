@@ -4,6 +4,7 @@ from typing import Any
 
 from litestar import Request, Response, post
 from litestar.handlers import HTTPRouteHandler
+from litestar.params import FromPath
 
 from backend_server.api.authentication import caller_of
 from backend_server.api.bodies import Bodies
@@ -30,7 +31,9 @@ def manifest_routes(use_cases: UseCases, *, bodies: Bodies) -> list[HTTPRouteHan
             answers_media=MSGPACK,
         ),
     )
-    async def fetch_manifests(request: Request[Any, Any, Any], drive_id: str) -> Response[bytes]:
+    async def fetch_manifests(
+        request: Request[Any, Any, Any], drive_id: FromPath[str]
+    ) -> Response[bytes]:
         """Return manifests whole, or as a splice of one that the caller has."""
         caller = await caller_of(request, use_cases.authenticate)
         message = await bodies.read_message(

@@ -4,6 +4,7 @@ from typing import Any
 
 from litestar import Request, Response, post
 from litestar.handlers import HTTPRouteHandler
+from litestar.params import FromPath
 
 from backend_server.api.authentication import caller_of
 from backend_server.api.bodies import Bodies
@@ -27,7 +28,9 @@ def upload_routes(use_cases: UseCases, *, bodies: Bodies) -> list[HTTPRouteHandl
             takes=UploadRequest, takes_media=MSGPACK, answers=UploadAnswer, answers_media=MSGPACK
         ),
     )
-    async def announce_upload(request: Request[Any, Any, Any], drive_id: str) -> Response[bytes]:
+    async def announce_upload(
+        request: Request[Any, Any, Any], drive_id: FromPath[str]
+    ) -> Response[bytes]:
         """Announce an upload; tells which chunks are missing."""
         caller = await caller_of(request, use_cases.authenticate)
         message = await bodies.read_message(

@@ -12,6 +12,7 @@ import asyncio
 import json
 import signal
 import socket
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Final
 
@@ -19,7 +20,6 @@ import structlog
 from granian.constants import HTTPModes, Interfaces
 from granian.net import SocketHolder  # type: ignore[attr-defined]  # its stub hides it
 from granian.server.embed import Server
-from litestar.types import ASGIApp
 
 from backend_server.app import ServerApp, open_server
 from backend_server.cli.failures import CommandFailed, listening_failure
@@ -35,7 +35,12 @@ _BACKLOG: Final = 1024
 class _EmbeddedServer(Server):
     """granian on a socket that is bound already: a free port is known, a taken one refused."""
 
-    def __init__(self, asgi: ASGIApp, listener: socket.socket, config: ServerConfig) -> None:
+    def __init__(
+        self,
+        asgi: Callable[..., Awaitable[None]],
+        listener: socket.socket,
+        config: ServerConfig,
+    ) -> None:
         super().__init__(
             asgi,
             address=config.host,

@@ -1,0 +1,135 @@
+"""What travels badly is the caller's mistake, never the server's."""
+
+from collections.abc import AsyncIterator
+
+import pytest
+import zstandard
+
+from backend_server.protocol.errors import ErrorCode
+from backend_server.protocol.limits import (
+    COMMIT_BODY_BYTES_MAX,
+    JSON_BODY_BYTES_MAX,
+    MIB,
+)
+from backend_server.protocol.messages import (
+    ChangesPage,
+    CommitAnswer,
+    CommitRequest,
+    decode,
+    encode,
+)
+from server_kit import UNREAD_BODY, UPLOAD, World, code_of, config, prepared_config, world
+
+__all__ = ["config", "prepared_config", "world"]
+
+
+async def test_messages_travel_compressed_where_agreed(world: World) -> None:
+    device = await world.log_in()
+    operations = [device.create(number, b"file %d" % number) for number in range(1, 201)]
+    body = encode(CommitRequest(0, list(operations)))
+    small = zstandard.ZstdCompressor().compress(body)
+    answer = await device.post(device.path("commits"), small, headers={"content-encoding": "zstd"})
+    assert len(decode(answer.content, CommitAnswer).answers) == 200
+    raw = await world.http.get(
+        device.path("snapshot"),
+        headers={**device._headers, "accept-encoding": "gzip, zstd;q=0.5"},
+    )
+    assert raw.headers["content-encoding"] == "zstd"
+    assert len(decode(raw.content, ChangesPage).nodes) == 201
+    plain = await world.http.get(
+        device.path("snapshot"), headers={**device._headers, "accept-encoding": "zstd;q=0"}
+    )
+    assert "content-encoding" not in plain.headers
+    tiny = await device.get("/v1/account")
+    assert "content-encoding" not in tiny.headers
+
+
+def bomb() -> bytes:
+    return zstandard.ZstdCompressor().compress(bytes(COMMIT_BODY_BYTES_MAX + 1))
+
+
+def lying_bomb() -> bytes:
+    """Declares nothing, holds much."""
+    return zstandard.ZstdCompressor(write_content_size=False).compress(bytes(64 * MIB))
+
+
+MALFORMED = {
+    "empty": (b"", {}),
+    "not msgpack": (b"\xc1\xc1\xc1", {}),
+    "another shape": (encode({"a": 1}), {}),
+    "bad text": (b"\x82\xb0answered_through\x00\xaaoperations\xa2\xff\xfe", {}),
+    "bad text in a key": (b"\x81\xa2\xff\xfe\x00", {}),
+    "nested deep": (b"\x91" * 60_000, {}),
+    "not zstd": (b"nonsense", {"content-encoding": "zstd"}),
+    "half zstd": (
+        zstandard.ZstdCompressor().compress(bytes(9000))[:-3],
+        {"content-encoding": "zstd"},
+    ),
+    "zstd without a size": (lying_bomb(), {"content-encoding": "zstd"}),
+    "unknown encoding": (b"", {"content-encoding": "br"}),
+}
+
+
+@pytest.mark.parametrize("kind", list(MALFORMED))
+@pytest.mark.parametrize("call", ["commits", "uploads", "blocks/fetch", "manifests/fetch"])
+async def test_malformed_messages_are_the_callers_mistake(
+    world: World, call: str, kind: str
+) -> None:
+    device = await world.log_in()
+    body, headers = MALFORMED[kind]
+    answer = await device.post(device.path(call), body, headers=headers)
+    assert code_of(answer) is ErrorCode.MALFORMED
+
+
+@UNREAD_BODY
+async def test_bodies_are_bounded_as_sent_and_as_decompressed(world: World) -> None:
+    device = await world.log_in()
+    packed = await device.post(device.path("commits"), bomb(), headers={"content-encoding": "zstd"})
+    assert code_of(packed) is ErrorCode.TOO_LARGE
+
+    async def endless() -> AsyncIterator[bytes]:
+        for _ in range(1000):
+            yield bytes(1 * MIB)
+
+    streamed = await world.http.post(
+        device.path("commits"), content=endless(), headers=device._headers
+    )
+    assert code_of(streamed) is ErrorCode.TOO_LARGE
+    session = await world.http.post("/v1/sessions", content=b" " * (JSON_BODY_BYTES_MAX + 1))
+    assert code_of(session) is ErrorCode.TOO_LARGE
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"{",
+        b"[]",
+        b"\xff\xfe",
+        b'{"email": "\xff", "password": "p", "device_name": "d"}',
+        b'{"email": 1, "password": "p", "device_name": "d"}',
+        b'{"email": "e", "password": "p", "device_name": ""}',
+        b'{"email": "e", "password": "p", "device_name": "a\\u0000b"}',
+        b"[" * 100_000,
+    ],
+)
+async def test_malformed_json_is_the_callers_mistake(world: World, body: bytes) -> None:
+    answer = await world.http.post("/v1/sessions", content=body[:JSON_BODY_BYTES_MAX])
+    assert code_of(answer) is ErrorCode.MALFORMED
+
+
+@UNREAD_BODY
+async def test_malformed_paths_and_queries_are_the_callers_mistake(world: World) -> None:
+    device = await world.log_in()
+    codes = [
+        code_of(await device.get("/v1/nowhere")),
+        code_of(await device.get(device.path("changes"))),
+        code_of(await device.delete("/v1/devices/x")),
+        code_of(await device.post(device.path("blocks"), b"")),
+        code_of(await device.post(device.path("blocks?upload=zz"), b"")),
+        code_of(await device.post(device.path("blocks?upload=00"), b"")),
+        code_of(await device.post(device.path(f"blocks?upload={UPLOAD.hex()}"), b"\xff" * 64)),
+    ]
+    assert set(codes) <= {ErrorCode.MALFORMED, ErrorCode.NOT_FOUND}
+    wrong_method = await device.post("/v1/account", b"")
+    assert wrong_method.status_code == 405 or code_of(wrong_method) is ErrorCode.MALFORMED
