@@ -14,8 +14,8 @@ EXIT_UNREACHABLE: Final = 3
 
 _REMEDY: Final[dict[type[BaseException], str]] = {
     errors.WrongPassword: "check the address and the password",
-    errors.TokenExpired: "log in again: mountfs login URL --email EMAIL",
-    errors.DeviceRevoked: "log in again: mountfs login URL --email EMAIL",
+    errors.TokenExpired: "the login expired, log in again: mountfs login URL --email EMAIL",
+    errors.DeviceRevoked: "the device was revoked, log in again: mountfs login URL --email EMAIL",
     errors.NotLoggedIn: "log in: mountfs login URL --email EMAIL",
     errors.ServerBusy: "try again in a moment",
     errors.Unavailable: "check the network and that the server runs; `mountfs doctor` tells more",
