@@ -2,8 +2,9 @@
 
 A reader is *sequential* while each read begins near where the last ended. The kernel splits and
 reorders what a program reads, so near means within a window, not exactly behind. The window
-doubles with every read that confirms it, up to what the link holds (bandwidth x delay, twice, so
-that the next batch is on its way before the last has been used), and one jump drops it.
+doubles each time half of it has been used, so what is fetched for nothing is never more than what
+was read, up to twice what the link holds (bandwidth x delay: the next batch is on its way before
+the last has been used); one jump drops it.
 """
 
 from typing import Final, NamedTuple
@@ -12,6 +13,8 @@ from backend_server.protocol.limits import KIB, MIB
 
 WINDOW_BYTES_MIN: Final = 512 * KIB
 WINDOW_BYTES_MAX: Final = 16 * MIB
+# Reached whatever the link: requests of some megabytes cost the least for each byte.
+_WINDOW_BYTES_EASY: Final = 8 * MIB
 # The kernel's own read-ahead sends requests of this reach out of order.
 _NEAR_BYTES: Final = 4 * MIB
 # The first read of a file counts as sequential from here; in the middle of a file it does not.
@@ -61,11 +64,11 @@ def plan_read_ahead(
     if run_count < _SEQUENTIAL_READS_MIN:
         return ReadPattern(end, end, 0, run_count), ReadAhead(end, end)
     behind = max(pattern.behind, end)
-    window_max = min(max(2 * link_bytes, 4 * WINDOW_BYTES_MIN), WINDOW_BYTES_MAX)
-    window = min(max(2 * pattern.window_bytes, WINDOW_BYTES_MIN), window_max)
     ahead = max(pattern.ahead, behind)
-    target = min(behind + window, size_bytes)
     # Ask in strides of half a window: many small asks would make many small requests.
-    if target - ahead < window // 2 and not (target == size_bytes and target > ahead):
-        return ReadPattern(behind, ahead, window, run_count), ReadAhead(ahead, ahead)
+    if ahead - behind > pattern.window_bytes // 2 or ahead >= size_bytes:
+        return ReadPattern(behind, ahead, pattern.window_bytes, run_count), ReadAhead(ahead, ahead)
+    window_max = min(max(2 * link_bytes, _WINDOW_BYTES_EASY), WINDOW_BYTES_MAX)
+    window = min(max(2 * pattern.window_bytes, WINDOW_BYTES_MIN), window_max)
+    target = max(min(behind + window, size_bytes), ahead)
     return ReadPattern(behind, target, window, run_count), ReadAhead(ahead, target)
