@@ -34,6 +34,9 @@ def test_rsync_in_place_and_again_after_changes(
     output_of("cp", "-a", sources, source, cwd=tmp_path)
     targets = (tmp_path / "plain", folder / "rsync")
 
+    for target in targets:
+        target.mkdir()
+
     def synchronize() -> list[str]:
         words = ("rsync", "-aH", "--inplace", "--delete", "--itemize-changes", f"{source}/")
         return [output_of(*words, f"{target}/", cwd=tmp_path) for target in targets]

@@ -67,10 +67,14 @@ def test_transactions(journal_mode: str, folder: Path, drive: SharedDrive, tmp_p
 
 
 def test_the_command_line_shell(folder: Path, tmp_path: Path) -> None:
-    script = "CREATE TABLE t(a); INSERT INTO t VALUES (1),(2),(3); SELECT sum(a) FROM t; .dump"
+    script = "CREATE TABLE t(a); INSERT INTO t VALUES (1),(2),(3); SELECT sum(a) FROM t;"
+
+    def run(where: Path) -> list[str]:
+        database = where / "shell.db"
+        return [output_of("sqlite3", database, line, cwd=where) for line in (script, ".dump")]
 
     same_as_on_plain_folder(
-        lambda where: output_of("sqlite3", where / "shell.db", script, cwd=where),
+        run,
         plain=tmp_path / "plain",
         mounted=folder / "shell",
     )

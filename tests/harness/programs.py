@@ -34,6 +34,7 @@ def output_of(*words: str | Path, cwd: Path) -> str:
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
+        errors="surrogateescape",
         timeout=PROGRAM_TIMEOUT_S,
     )
     assert done.returncode == 0, f"{words} ended with {done.returncode}\n{done.stdout}{done.stderr}"
