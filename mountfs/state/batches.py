@@ -29,13 +29,18 @@ class Batches:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        rows = database.execute("SELECT detail FROM batch ORDER BY number").fetchall()
-        self.in_flight: list[SentOperation] = [
-            msgspec.msgpack.decode(detail, type=SentOperation) for (detail,) in rows
-        ]
-        row = database.execute("SELECT value FROM meta WHERE key = 'last_number'").fetchone()
-        self.last_number: int = int(row[0]) if row else 0
+        self.in_flight: list[SentOperation] = []
+        self.last_number = 0
         """The highest number ever given to an operation."""
+        self.load()
+
+    def load(self) -> None:
+        """Take the rows as they are; what memory had is forgotten."""
+        execute = self._database.execute
+        rows = execute("SELECT detail FROM batch ORDER BY number").fetchall()
+        self.in_flight = [msgspec.msgpack.decode(detail, type=SentOperation) for (detail,) in rows]
+        row = execute("SELECT value FROM meta WHERE key = 'last_number'").fetchone()
+        self.last_number = int(row[0]) if row else 0
 
     def begin(self, operations: list[SentOperation]) -> None:
         """Store a batch whose numbers follow `last_number`. Joins the caller's transaction."""

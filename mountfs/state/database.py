@@ -7,7 +7,7 @@ before (https://www.sqlite.org/wal.html): 110 µs here, and callers that come to
 
 import os
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib import resources
 from pathlib import Path
@@ -39,6 +39,8 @@ class Database:
                 remedy="check the disk; `mountfs doctor` tells more",
             ) from error
         self._depth = 0
+        self.on_rollback: Callable[[], None] = lambda: None
+        """Called when a transaction was undone: what mirrors rows in memory reads them again."""
         self._wal = os.open(f"{path}-wal", os.O_RDWR | os.O_CLOEXEC)
 
     def _upgrade(self) -> None:
@@ -89,6 +91,8 @@ class Database:
         except BaseException:
             if self._connection.in_transaction:
                 self._connection.rollback()
+            self._depth = 0
+            self.on_rollback()
             raise
         finally:
             self._depth = 0

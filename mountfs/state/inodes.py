@@ -16,9 +16,13 @@ class InodeAliases:
         self._database = database
         self._node_by_inode: dict[int, int] = {}
         self._inode_by_node: dict[int, int] = {}
-        for inode, node_id in database.execute("SELECT inode, node_id FROM inode_alias"):
-            self._node_by_inode[inode] = node_id
-            self._inode_by_node[node_id] = inode
+        self.load()
+
+    def load(self) -> None:
+        """Take the rows as they are; what memory had is forgotten."""
+        rows = self._database.execute("SELECT inode, node_id FROM inode_alias").fetchall()
+        self._node_by_inode = dict(rows)
+        self._inode_by_node = {node_id: inode for inode, node_id in rows}
 
     def node_of(self, inode: int) -> int:
         return self._node_by_inode.get(inode, inode)

@@ -29,11 +29,17 @@ class LocalChanges:
         self.in_flight_nodes: set[int] = set()
         self._names_by_parent: defaultdict[int, dict[bytes, int]] = defaultdict(dict)
         self._keys_by_node: defaultdict[int, set[Key]] = defaultdict(set)
-        for row in database.execute(
+        self.load()
+
+    def load(self) -> None:
+        """Take the rows as they are; what memory had is forgotten."""
+        for held in (self.dentries, self.nodes, self._names_by_parent, self._keys_by_node):
+            held.clear()
+        for row in self._database.execute(
             "SELECT parent, name, node_id, expected, touched FROM local_dentry ORDER BY touched"
         ).fetchall():
             self._remember(LocalDentry(*row))
-        for row in database.execute("SELECT * FROM local_node").fetchall():
+        for row in self._database.execute("SELECT * FROM local_node").fetchall():
             node = LocalNode._make(row)
             self.nodes[node.node_id] = node._replace(is_created=bool(node.is_created))
 

@@ -1,10 +1,13 @@
 """The mirror: the server's tree as of a cursor. Written by the follower only."""
 
 from collections.abc import Iterator
+from typing import Final
 
 from backend_server.protocol.messages import DentryState, NodeKind, NodeState
 from mountfs.state.database import Database
 from mountfs.state.records import NodeRecord, record_of
+
+_REMEMBERED_MAX: Final = 8192
 
 _COLUMNS = (
     "node_id, kind, mode, uid, gid, mtime_ns, ctime_ns, attributes_version, size_bytes, "
@@ -13,21 +16,39 @@ _COLUMNS = (
 
 
 class Mirror:
+    """Remembers what it was asked for lately, also that there is nothing: a file system asks for
+    the same folder and the same free name several times in a row. `apply` forgets what it
+    touches; nothing else writes the mirror."""
+
     def __init__(self, database: Database) -> None:
         self._database = database
+        self._nodes: dict[int, NodeRecord | None] = {}
+        self._children: dict[tuple[int, bytes], int] = {}
 
     def node(self, node_id: int) -> NodeRecord | None:
+        if node_id in self._nodes:
+            return self._nodes[node_id]
         row = self._database.execute(
             f"SELECT {_COLUMNS} FROM node WHERE node_id = ?", (node_id,)
         ).fetchone()
-        return None if row is None else NodeRecord._make(row)
+        if len(self._nodes) >= _REMEMBERED_MAX:
+            self._nodes.clear()
+        record = self._nodes[node_id] = None if row is None else NodeRecord._make(row)
+        return record
 
     def child(self, parent: int, name: bytes) -> int:
         """Return the node that (parent, name) leads to; 0 for nothing."""
+        key = (parent, name)
+        found = self._children.get(key)
+        if found is not None:
+            return found
         row = self._database.execute(
-            "SELECT node_id FROM dentry WHERE parent = ? AND name = ?", (parent, name)
+            "SELECT node_id FROM dentry WHERE parent = ? AND name = ?", key
         ).fetchone()
-        return 0 if row is None else int(row[0])
+        if len(self._children) >= _REMEMBERED_MAX:
+            self._children.clear()
+        child = self._children[key] = 0 if row is None else int(row[0])
+        return child
 
     def children(self, parent: int, after: bytes = b"", limit: int = -1) -> list[tuple[bytes, int]]:
         """Return (name, node) behind the name `after`, by name, at most `limit` of them."""
@@ -60,6 +81,10 @@ class Mirror:
 
         Within `nodes` or `dentries` a later state of the same row wins.
         """
+        for state in nodes:
+            self._nodes.pop(state.node_id, None)
+        for dentry in dentries:
+            self._children.pop((dentry.parent, dentry.name), None)
         execute_many = self._database.execute_many
         execute_many(
             "DELETE FROM node WHERE node_id = ?",
@@ -78,11 +103,17 @@ class Mirror:
             [(state.parent, state.name, state.node_id) for state in dentries if state.node_id],
         )
 
+    def forget_remembered(self) -> None:
+        """The rows may have changed behind what was remembered of them."""
+        self._nodes.clear()
+        self._children.clear()
+
     def is_empty(self) -> bool:
         return self._database.execute("SELECT 1 FROM node LIMIT 1").fetchone() is None
 
     def clear(self) -> None:
         """Forget everything. Joins the caller's transaction."""
+        self.forget_remembered()
         self._database.execute("DELETE FROM node")
         self._database.execute("DELETE FROM dentry")
 

@@ -44,7 +44,8 @@ class Overlays:
         self.staging_limit_bytes = staging_limit_bytes
         self.dirty_bytes = 0
         """Bytes held by all generations; bytes written twice may count twice until they matter."""
-        self._load()
+        self.load()
+        self._collect_garbage()
 
     # What there is ---------------------------------------------------------------------------
 
@@ -317,7 +318,11 @@ class Overlays:
                 generation.held_bytes = sum(e.end - e.start for e in generation.extents)
                 self.dirty_bytes += generation.held_bytes
 
-    def _load(self) -> None:
+    def load(self) -> None:
+        """Take the rows as they are; what memory had of attached overlays is forgotten, but for
+        which generations are frozen."""
+        frozen = {g.generation_id for o in self for g in o.generations if g.is_frozen}
+        self._by_node.clear()
         execute = self._database.execute
         for node_id, expected, *source in execute("SELECT * FROM overlay").fetchall():
             overlay = Overlay(node_id, expected, Source(*source) if source[0] else None)
@@ -328,14 +333,17 @@ class Overlays:
                 (node_id,),
             ).fetchall():
                 generation = Generation(*row)
+                generation.is_frozen = generation.generation_id in frozen
                 self._replay(overlay, generation)
                 overlay.generations.append(generation)
-        # What was detached when the last run ended belongs to nobody.
-        kept = {g.generation_id for o in self._by_node.values() for g in o.generations}
-        stored = {row[0] for row in execute("SELECT generation_id FROM generation").fetchall()}
-        for generation_id in (stored | self._staging.generation_ids()) - kept:
-            self._forget_rows(generation_id)
         self._recount()
+
+    def _collect_garbage(self) -> None:
+        """What was detached when the last run ended belongs to nobody."""
+        kept = {g.generation_id for o in self for g in o.generations}
+        rows = self._database.execute("SELECT generation_id FROM generation").fetchall()
+        for generation_id in ({row[0] for row in rows} | self._staging.generation_ids()) - kept:
+            self._forget_rows(generation_id)
 
     def _replay(self, overlay: Overlay, generation: Generation) -> None:
         rows: sqlite3.Cursor = self._database.execute(

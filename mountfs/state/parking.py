@@ -8,10 +8,13 @@ class Parking:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self.codes: dict[int, str] = dict(
-            database.execute("SELECT node_id, code FROM parked").fetchall()
-        )
+        self.codes: dict[int, str] = {}
         """Node to the error code it was refused with."""
+        self.load()
+
+    def load(self) -> None:
+        """Take the rows as they are; what memory had is forgotten."""
+        self.codes = dict(self._database.execute("SELECT node_id, code FROM parked").fetchall())
 
     def park(self, node_id: int, code: str, *, now_ns: int) -> None:
         self._database.execute(

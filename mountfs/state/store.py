@@ -45,8 +45,8 @@ class StateStore:
         self.writers = Writers()
         self.batches = Batches(self.database)
         self.parking = Parking(self.database)
-        limit, used, reserved = (int(field) for field in (self.value("quota") or "0 0 0").split())
-        self._quota = QuotaState(limit, used, reserved)
+        self._quota = self._stored_quota()
+        self.database.on_rollback = self._reload
 
     @classmethod
     def open(
@@ -103,6 +103,20 @@ class StateStore:
                 "quota", f"{quota.limit_bytes} {quota.used_bytes} {quota.reserved_bytes}"
             )
             self._quota = quota
+
+    def _stored_quota(self) -> QuotaState:
+        limit, used, reserved = (int(field) for field in (self.value("quota") or "0 0 0").split())
+        return QuotaState(limit, used, reserved)
+
+    def _reload(self) -> None:
+        """A transaction was undone (a full disk): memory must say what the rows say."""
+        self.mirror.forget_remembered()
+        self.changes.load()
+        self.overlays.load()
+        self.inodes.load()
+        self.batches.load()
+        self.parking.load()
+        self._quota = self._stored_quota()
 
     def close(self) -> None:
         """Nothing that was answered is lost by not calling it."""

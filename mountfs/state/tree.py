@@ -24,9 +24,11 @@ class LocalTree:
 
     def node(self, node_id: int) -> NodeRecord | None:
         """Return the node with what was written and set here; None if nobody knows it."""
-        record = self._mirror.node(node_id)
         local = self._changes.nodes.get(node_id)
-        if local is not None:
+        if local is None:
+            record = self._mirror.node(node_id)
+        else:
+            record = None if local.is_created else self._mirror.node(node_id)
             record = _with_attributes(record, local)
         if record is None:
             return None
@@ -67,6 +69,9 @@ class LocalTree:
 
     def places(self, node_id: int) -> list[Key]:
         """Return every (parent, name) that leads to the node."""
+        local = self._changes.nodes.get(node_id)
+        if local is not None and local.is_created:
+            return sorted(self._changes.places(node_id))
         dentries = self._changes.dentries
         kept = [key for key in self._mirror.places(node_id) if key not in dentries]
         return kept + sorted(self._changes.places(node_id))
@@ -108,6 +113,20 @@ class LocalTree:
     def create(self, record: NodeRecord) -> None:
         """Make a node that the server has not seen; it needs a dentry next."""
         self._changes.put_node(self._local(record, is_created=True))
+
+    def set_folder_times(self, record: NodeRecord) -> None:
+        """Take the times of `record` for a folder whose entries changed.
+
+        Kept in memory only while the folder is changed anyway: thousands of files made in it
+        would each write its row, and a crash costs no more than a folder's last times.
+        """
+        old = self._changes.nodes.get(record.node_id)
+        if old is None:
+            self.set_attributes(record)
+            return
+        self._changes.nodes[record.node_id] = old._replace(
+            mtime_ns=record.mtime_ns, ctime_ns=record.ctime_ns, touched=self._changes.next_touch()
+        )
 
     def set_attributes(self, record: NodeRecord) -> None:
         """Take mode, owner and times of `record` for its node."""

@@ -17,6 +17,7 @@ import structlog
 import trio
 
 from backend_server.protocol.identity import DriveId
+from backend_server.protocol.limits import COMMIT_OPERATIONS_MAX
 from backend_server.protocol.messages import (
     ChangesPage,
     CommitAnswer,
@@ -233,8 +234,14 @@ class DriveSync:
     def _after_apply(self, applied: Applied, *, is_settled: bool) -> None:
         assert self._contents is not None
         if is_settled:
+            if not self._has_changes:
+                # What the batch had no room for goes at once, what became free soon.
+                self._has_changes = True
+                self._last_change_s = self._state.clock.monotonic_s()
+                self._first_change_s = self._last_change_s
+                if len(self._operations) >= COMMIT_OPERATIONS_MAX // 2:
+                    self._first_change_s = self._last_change_s = 0.0
             self._operations = {}
-            self._has_changes = True  # what the batch had no room for
             self._is_one_placement = bool(applied.settlement.knotted_keys)
         for node_id in applied.settlement.missing_nodes:
             self._contents.forget(node_id)

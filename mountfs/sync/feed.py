@@ -134,19 +134,12 @@ def apply(
             view.dentries.add(key)
     for node_id, record in seen_nodes.items():
         now = state.tree.node(node_id)
-        if (
-            record is None
-            or now is None
-            or (
-                record[1:7] == now[1:7]
-                and (record.size_bytes == now.size_bytes and record.manifest_id == now.manifest_id)
-            )
-        ):
+        if record is None or now is None:
             continue
-        own = settlement.applied_revisions.get(node_id)
-        if record.manifest_id != now.manifest_id and own != now.revision:
+        is_own = settlement.applied_revisions.get(node_id) == now.revision
+        if record.manifest_id != now.manifest_id and not is_own:
             view.contents.add(node_id)
-        else:
+        elif record[:7] != now[:7] or record.size_bytes != now.size_bytes:
             view.attributes.add(node_id)
     return Applied(view, settlement, rebase.conflicts)
 

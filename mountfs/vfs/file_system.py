@@ -170,14 +170,12 @@ class DriveFileSystem(Names):
         file = self._file(handle)
         if not file.is_writer:
             raise BadHandle("not open for writing")
-        overlay = self._overlay_for_writing(file.inode)
-        if file.is_append:
-            offset = overlay.size_bytes
-        end = offset + len(data)
-        if end > FILE_SIZE_BYTES_MAX:
-            raise FileTooLarge("a file has at most 1 PiB")
-        self._space.check_growth(end - overlay.size_bytes)
-        self.state.overlays.write(overlay, offset, data, now_ns=self.state.clock.wall_ns())
+        overlay = self.overlay(file.inode)
+        if overlay is None or not overlay.generations:
+            with self.state.database.transaction():  # the first write makes three rows: one commit
+                self._write(file, self._overlay_for_writing(file.inode), offset, data)
+        else:
+            self._write(file, overlay, offset, data)
         self.on_local_change()
         return len(data)
 
@@ -254,6 +252,15 @@ class DriveFileSystem(Names):
         if file.is_writer:
             self.state.writers.opened(inode)
         return OpenedFile(handle, self.table.take_is_fresh(inode))
+
+    def _write(self, file: OpenFile, overlay: Overlay, offset: int, data: bytes) -> None:
+        if file.is_append:
+            offset = overlay.size_bytes
+        end = offset + len(data)
+        if end > FILE_SIZE_BYTES_MAX:
+            raise FileTooLarge("a file has at most 1 PiB")
+        self._space.check_growth(end - overlay.size_bytes)
+        self.state.overlays.write(overlay, offset, data, now_ns=self.state.clock.wall_ns())
 
     def _overlay_for_writing(self, inode: Inode) -> Overlay:
         overlay = self.overlay(inode)

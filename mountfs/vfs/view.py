@@ -118,7 +118,7 @@ class View:
         now_ns = self.state.clock.wall_ns()
         current = self.tree.node(folder.node_id)
         if current is not None:
-            self.tree.set_attributes(current._replace(mtime_ns=now_ns, ctime_ns=now_ns))
+            self.tree.set_folder_times(current._replace(mtime_ns=now_ns, ctime_ns=now_ns))
 
     def unlinked(self, record: NodeRecord) -> None:
         """A dentry of the node was taken away: if it was the last, only handles hold it."""
