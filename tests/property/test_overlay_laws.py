@@ -1,5 +1,6 @@
 """Whatever is written, cut off, frozen and committed: a file reads as a plain one would."""
 
+import itertools
 import tempfile
 from pathlib import Path
 
@@ -98,7 +99,7 @@ class OverlayMachine(RuleBasedStateMachine):
         assert overlay.size_bytes == len(self._model)
         assert content(self._state, overlay, self._base) == self._model
         ranges = dirty_ranges(overlay.generations, overlay.size_bytes)
-        assert all(a.end < b.start for a, b in zip(ranges, ranges[1:], strict=False))
+        assert all(a.end < b.start for a, b in itertools.pairwise(ranges))
 
     def teardown(self) -> None:
         self._state.close()
@@ -131,6 +132,6 @@ def test_extents_say_who_wrote_each_byte_last(
         found = {b: extent.place for extent in extents for b in range(extent.start, extent.end)}
         assert found == model
         ordered = list(extents)
-        for left, right in zip(ordered, ordered[1:], strict=False):
+        for left, right in itertools.pairwise(ordered):
             assert left.end <= right.start
             assert not (left.end == right.start and left.place == right.place == STAGED)
