@@ -71,6 +71,7 @@ class FuseSession:
         self._operations = Operations(filesystem, on_init=self._on_init)
         self._answering = trio.CancelScope()
         self._initialised = trio.Event()
+        self._has_ended = False
 
     async def serve(self) -> None:
         """Mount and answer until the mount is gone, or `stop`.
@@ -87,6 +88,7 @@ class FuseSession:
                     await pyfuse3.main(IDLE_WORKERS_MAX, REQUESTS_MAX)
                     nursery.cancel_scope.cancel()
         finally:
+            self._has_ended = True
             self._invalidator.disarm()
             # A notification that still waits in the kernel ends when the process does; the
             # session must not be freed under it.
@@ -97,7 +99,10 @@ class FuseSession:
         """Make `serve` return, after at most LAST_HANDLERS_S more for requests under way.
 
         The mount point stays until the process ends or somebody unmounts it. On the event loop.
+        Idempotent, also after the end.
         """
+        if self._has_ended:
+            return  # pyfuse3 has freed what it would need
         self._invalidator.disarm()
         self._answering.deadline = trio.current_time() + LAST_HANDLERS_S
         if self._initialised.is_set():

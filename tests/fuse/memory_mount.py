@@ -1,12 +1,17 @@
-"""Mounts a `MemoryFileSystem` on a folder: `memory_mount.py DIR [stir]`.
+"""Mounts a `MemoryFileSystem` on a folder, for tests of the adapter: `memory_mount.py DIR`.
 
-Prints `ready` when programs may use the mount. Reads commands, one a line, from standard input:
-`stir N` notifies the kernel N times about everything it knows, `count` prints how many nodes
-live, `slow S` makes each lookup of the name `slow` wait, the end of input stops it.
+Prints `ready` when programs may use the mount, and obeys commands, one a line, until its input
+ends:
+
+    stir N      tell the kernel N times to forget everything
+    stall       hold up the event loop for STALL_S again and again from now on
+    counts      print how many nodes live and how many lookups came
 """
 
 import sys
+import time
 from pathlib import Path
+from typing import Final
 
 import trio
 
@@ -18,23 +23,41 @@ from mountfs.fuse.mounting import prepare_mount_point
 from mountfs.fuse.session import FuseSession, MountSettings, PyfuseNotifications
 from mountfs.vfs.interface import ROOT_INODE, Attributes, Inode
 
+STALL_S: Final = 0.05
 
-class SlowFileSystem(MemoryFileSystem):
-    """One name whose lookup waits for as long as the test likes."""
+
+class CountingFileSystem(MemoryFileSystem):
+    """Counts lookups; the name `broken` is a bug."""
+
+    lookups_count = 0
 
     async def lookup(self, parent: Inode, name: bytes) -> Attributes:
-        if name.startswith(b"slow-"):
-            await trio.sleep(float(name.removeprefix(b"slow-")))
+        self.lookups_count += 1
         if name == b"broken":
             raise ZeroDivisionError
-        if name == b"broken-group":
-            async with trio.open_nursery() as nursery:
-                nursery.start_soon(self.lookup, parent, b"absent")
         return await super().lookup(parent, name)
 
 
-async def main(folder: Path) -> None:
-    filesystem = SlowFileSystem()
+async def _stir(invalidator: Invalidator, count: int) -> None:
+    for _ in range(count):
+        for inode in range(1, 50):
+            invalidator.invalidate_content(Inode(inode))
+            invalidator.invalidate_attributes(Inode(inode))
+        for number in range(50):
+            invalidator.invalidate_entry(ROOT_INODE, b"f%d" % number)
+        await trio.sleep(0.001)
+    while invalidator.pending_count:  # noqa: ASYNC110 - it tells nobody
+        await trio.sleep(0.01)
+
+
+async def _stall() -> None:
+    while True:
+        time.sleep(STALL_S)  # noqa: ASYNC251 - that is the point
+        await trio.lowlevel.checkpoint()
+
+
+async def _main(folder: Path) -> None:
+    filesystem = CountingFileSystem()
     invalidator = Invalidator(PyfuseNotifications())
     session = FuseSession(
         filesystem,
@@ -47,17 +70,10 @@ async def main(folder: Path) -> None:
         async for line in trio.wrap_file(sys.stdin):
             match line.split():
                 case ["stir", count]:
-                    for _ in range(int(count)):
-                        for inode in range(1, 50):
-                            invalidator.invalidate_content(Inode(inode))
-                        for name in range(50):
-                            invalidator.invalidate_entry(ROOT_INODE, b"f%d" % name)
-                        await trio.sleep(0.001)
-                    while invalidator.pending_count:  # noqa: ASYNC110 - it tells nobody
-                        await trio.sleep(0.01)
-                case ["count"]:
-                    pass
-            print(f"done {filesystem.node_count}", flush=True)
+                    await _stir(invalidator, int(count))
+                case ["stall"]:
+                    nursery.start_soon(_stall)
+            print(filesystem.node_count, filesystem.lookups_count, flush=True)
         session.stop()
 
     async with trio.open_nursery() as nursery:
@@ -68,4 +84,4 @@ async def main(folder: Path) -> None:
 
 if __name__ == "__main__":
     sys.setswitchinterval(0.0005)
-    trio.run(main, Path(sys.argv[1]))
+    trio.run(_main, Path(sys.argv[1]))
