@@ -22,6 +22,8 @@ OPEN_MAX_S: Final = 15.0
 VACATED_S: Final = 0.4
 """A removed name waits so long for a file that takes its place (unlink + create is a save)."""
 
+_BURST_CHANGES: Final = 100
+_BURST_QUIET_FACTOR_MAX: Final = 4.0
 _FREQUENT_WINDOW_S: Final = 30.0
 _FREQUENT_MAX_S: Final = 8.0
 assert QUIET_S < BURST_MAX_S < OPEN_MAX_S
@@ -43,9 +45,14 @@ def content_due_at_s(
     return min(last_change_s + quiet_s, first_change_s + max(BURST_MAX_S, quiet_s))
 
 
-def burst_due_at_s(*, first_change_s: float, last_change_s: float) -> float:
-    """Return the moment from which what waits may be sent together. Pure."""
-    return min(last_change_s + QUIET_S, first_change_s + BURST_MAX_S)
+def burst_due_at_s(*, first_change_s: float, last_change_s: float, changes_count: int) -> float:
+    """Return the moment from which what waits may be sent together. Pure.
+
+    A single save goes after QUIET_S; the longer a burst already is, the longer a pause must be to
+    mean its end, for a program that unpacks an archive pauses too.
+    """
+    quiet_s = QUIET_S * min(1.0 + changes_count / _BURST_CHANGES, _BURST_QUIET_FACTOR_MAX)
+    return min(last_change_s + quiet_s, first_change_s + BURST_MAX_S)
 
 
 class SendHistory:

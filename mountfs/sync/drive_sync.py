@@ -92,6 +92,7 @@ class DriveSync:
         """Something may be sendable that was not when the last batch was planned."""
         self._first_change_s = 0.0
         self._last_change_s = 0.0
+        self._changes_count = 0
         self._is_one_placement = False
         self._fruitless_count = 0
         """Batches in a row of which the server made nothing."""
@@ -113,8 +114,10 @@ class DriveSync:
         if not self._has_changes:
             self._has_changes = True
             self._first_change_s = now_s
+            self._changes_count = 0
+            self._wake.set()  # once a burst: the loop itself looks when it ends
+        self._changes_count += 1
         self._last_change_s = now_s
-        self._wake.set()
 
     def hint(self) -> None:
         """The drive may have moved on the server. Never blocks."""
@@ -299,7 +302,9 @@ class DriveSync:
         if self._has_changes:
             moments.append(
                 burst_due_at_s(
-                    first_change_s=self._first_change_s, last_change_s=self._last_change_s
+                    first_change_s=self._first_change_s,
+                    last_change_s=self._last_change_s,
+                    changes_count=self._changes_count,
                 )
             )
         moments.append(self._contents.next_due_at_s())
@@ -370,12 +375,15 @@ class DriveSync:
             if answer.retry_after_s:
                 await trio.sleep(answer.retry_after_s * self._jitter.uniform(0.5, 1.5))
             if self._state.drive_id in answer.moved:
+                # Mostly it moved by our own commit, and the loop has pulled it by now.
                 await self._caught_up(request.cursors[self._state.drive_id])
             else:
                 self.hint()  # a slow poll is the safety net: ask the feed itself
 
     async def _caught_up(self, cursor: str) -> None:
-        """Wake the loop, and return when it is past `cursor` (or has tried)."""
+        """Return when the loop is past `cursor` (or has tried), which is woken if it is not."""
+        if self._state.cursor != cursor:
+            return
         self.hint()
         async with self._round_done:
             if self._state.cursor == cursor:
