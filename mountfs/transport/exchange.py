@@ -7,7 +7,7 @@ slots (https://github.com/encode/httpcore/issues/1093).
 """
 
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Final
 
 import httpx
@@ -15,7 +15,7 @@ import trio
 import zstandard
 
 from backend_server.protocol.limits import MIB
-from mountfs.errors import Corruption
+from mountfs.errors import Corruption, MountError
 from mountfs.transport.refusals import network_errors, refusal_of_answer
 from mountfs.transport.traffic import Traffic
 
@@ -241,17 +241,31 @@ class _Pieces:
         self._response = response
         self._raw = response.aiter_raw()
         self._traffic = traffic
+        self._is_open = False
+        """Whether reading has begun and not ended."""
 
     def __aiter__(self) -> "_Pieces":
         return self
 
     async def __anext__(self) -> bytes:
-        with network_errors():
-            piece = await anext(self._raw)
+        self._is_open = True
+        try:
+            with network_errors():
+                piece = await anext(self._raw)
+        except BaseException:
+            self._is_open = False
+            raise
         self._traffic.down_bytes += len(piece)
         return piece
 
     async def aclose(self) -> None:
+        """Close the answer; if it was not read to its end, the connection too."""
+        with suppress(StopAsyncIteration, MountError), trio.CancelScope() as scope:
+            scope.cancel()
+            # Under httpx lies a pile of generators. Only an exception from the innermost ends them
+            # all in order; closed from above they would be left to the garbage collector.
+            while self._is_open:
+                await anext(self)
         await _close(self._response)
 
 

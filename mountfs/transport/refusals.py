@@ -113,7 +113,7 @@ def _distrust_in(error: BaseException) -> ssl.SSLCertVerificationError | None:
 
 def _certificate_error(error: ssl.SSLCertVerificationError) -> SetupError:
     return SetupError(
-        f"the server's certificate is not trusted: {error.verify_message}",
+        f"the server's certificate is not trusted: {error}",
         remedy="name the authority that signed it (--ca-file), "
         "and check the server's name and this machine's clock",
     )
