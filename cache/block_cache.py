@@ -15,10 +15,11 @@ from typing import Final, Self
 from cache.boot import load_boot_id
 from cache.condition import Condition
 from cache.contract import UPKEEP_COUNT_MAX, CacheStats, Opening, UpkeepReport
-from cache.errors import StoreError
+from cache.errors import CacheUnusable, StoreDamaged, StoreError
 from cache.evictor import Evictor
 from cache.keyring import KEY_BYTES
 from cache.ledger import Change, Ledger
+from cache.map_size import map_bytes_for
 from cache.marks import sync_folder
 from cache.opening import OpenFolder, open_folder
 from cache.reader import Reader
@@ -72,7 +73,17 @@ class BlockCache:
             limit_bytes=limit_bytes,
             boot_id=load_boot_id() if boot_id is None else boot_id,
         )
-        return cls(opened, limit_bytes)
+        try:
+            try:
+                return cls(opened, limit_bytes)
+            except StoreDamaged:
+                opened.keyring.destroy_all()
+                opened.start_over(map_bytes=map_bytes_for(limit_bytes))
+                opened.opening = Opening.EMPTIED_DAMAGED
+                return cls(opened, limit_bytes)
+        except (OSError, StoreError) as error:
+            opened.close()
+            raise CacheUnusable(folder, str(error)) from error
 
     @property
     def opening(self) -> Opening:
@@ -213,7 +224,12 @@ class BlockCache:
                 # Failing here leaves "open since this boot": trusted until the machine stops.
                 with suppress(OSError):
                     self._folder.store_mark(
-                        replace(self._folder.mark, is_clean=True, short_lived_count=0)
+                        replace(
+                            self._folder.mark,
+                            is_clean=True,
+                            short_lived_count=0,
+                            database_bytes=self._folder.store.file_bytes(),
+                        )
                     )
             self._folder.close()
 

@@ -1,7 +1,7 @@
 """Making room: does what `eviction.py` plans, a transaction a batch. Serialised by `BlockCache`."""
 
 from cache.condition import Condition
-from cache.errors import StoreError, StoreFull
+from cache.errors import StoreDamaged, StoreError, StoreFull
 from cache.eviction import (
     EVICTION_COUNT_MAX,
     SCAN_COUNT_MAX,
@@ -101,9 +101,13 @@ class Evictor:
         try:
             with self._ledger.change() as change:
                 for key in victims:
-                    if not change.is_pinned(key):
-                        freed += change.remove(key)
-                        evicted_count += 1
+                    if change.is_pinned(key):
+                        continue
+                    removed = change.remove(key)
+                    if not removed:
+                        raise StoreDamaged("the order names a value that is not here")
+                    freed += removed
+                    evicted_count += 1
                 for key in passed_over:
                     change.renew(key)
         except StoreFull:

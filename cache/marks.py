@@ -3,7 +3,7 @@
     owner.lock   held with flock(2) for as long as the cache is open; holds the holder's pid
     mark         512 bytes, overwritten in place:
                  checksum (16) | format (4) | clean (1) | short-lived openings (1) |
-                 key check (16) | boot id, NUL-padded (64) | zeros
+                 key check (16) | boot id, NUL-padded (64) | database size (8) | zeros
 
 The database is written without fsync: it survives the death of its process, not that of the
 machine. So the mark says "open since boot B" durably *before* the first write, and "clean" only
@@ -24,7 +24,7 @@ from cache.errors import CacheInUse, CacheUnusable
 
 FORMAT: Final = 1
 
-_MARK: Final = struct.Struct(">IBB16s64s")
+_MARK: Final = struct.Struct(">IBB16s64sQ")
 _CHECKSUM_BYTES: Final = 16
 _MARK_FILE_BYTES: Final = 512
 _SHORT_LIVED_COUNT_MAX: Final = 255
@@ -35,13 +35,15 @@ class StopMark:
     """How the cache was left, or that it is open.
 
     `short_lived_count` counts openings in a row that ended without a clean close before they did
-    their first upkeep: a database that kills its process shows itself by it.
+    their first upkeep: a database that kills its process shows itself by it. `database_bytes` is
+    the size of the file at a clean close, 0 while it is open.
     """
 
     is_clean: bool
     boot_id: str
     key_check: bytes
     short_lived_count: int = 0
+    database_bytes: int = 0
     format: int = FORMAT
 
 
@@ -59,12 +61,13 @@ def load_mark(path: Path) -> StopMark | None:
     body = stored[_CHECKSUM_BYTES : _CHECKSUM_BYTES + _MARK.size]
     if len(body) != _MARK.size or stored[:_CHECKSUM_BYTES] != _checksum_of(body):
         return None
-    format_, clean, short_lived, key_check, boot_id = _MARK.unpack(body)
+    format_, clean, short_lived, key_check, boot_id, database_bytes = _MARK.unpack(body)
     return StopMark(
         is_clean=bool(clean),
         boot_id=boot_id.rstrip(b"\0").decode("utf-8", "replace"),
         key_check=key_check,
         short_lived_count=short_lived,
+        database_bytes=database_bytes,
         format=format_,
     )
 
@@ -77,6 +80,7 @@ def store_mark(path: Path, mark: StopMark) -> None:
         min(mark.short_lived_count, _SHORT_LIVED_COUNT_MAX),
         mark.key_check,
         mark.boot_id.encode()[:64],
+        mark.database_bytes,
     )
     is_new = not path.exists()
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)

@@ -26,15 +26,16 @@ SHORT_LIVED_COUNT_MAX: Final = 8
 
 
 def decide_opening(
-    mark: StopMark | None, *, has_database: bool, boot_id: str | None, key_check: bytes
+    mark: StopMark | None, *, database_bytes: int | None, boot_id: str | None, key_check: bytes
 ) -> Opening:
     """Decide what may be trusted of what is there. Pure.
 
     Args:
         mark: How the cache was left; None if that is not known.
+        database_bytes: Size of the database file; None if there is none.
         boot_id: Of this start of the machine; None if there is none.
     """
-    if not has_database:
+    if database_bytes is None:
         return Opening.NEW
     if mark is None:
         return Opening.EMPTIED_DAMAGED
@@ -43,7 +44,8 @@ def decide_opening(
     if mark.key_check != key_check:
         return Opening.EMPTIED_OTHER_KEY
     if mark.is_clean:
-        return Opening.RESUMED
+        is_whole = database_bytes >= mark.database_bytes
+        return Opening.RESUMED if is_whole else Opening.EMPTIED_DAMAGED
     if boot_id is None or mark.boot_id != boot_id:
         return Opening.EMPTIED_MACHINE_STOP
     if mark.short_lived_count >= SHORT_LIVED_COUNT_MAX:
@@ -119,7 +121,7 @@ def _open_locked(
     key_check = key_check_of(device_key)
     opening = decide_opening(
         mark,
-        has_database=(path / "data.mdb").exists(),
+        database_bytes=_database_bytes(path),
         boot_id=boot_id,
         key_check=key_check,
     )
@@ -149,6 +151,11 @@ def _open_locked(
 
 
 def _map_bytes_for(path: Path, limit_bytes: int) -> int:
-    database = path / "data.mdb"
-    file_bytes = database.stat().st_size if database.exists() else 0
-    return map_bytes_for(limit_bytes, file_bytes=file_bytes)
+    return map_bytes_for(limit_bytes, file_bytes=_database_bytes(path) or 0)
+
+
+def _database_bytes(path: Path) -> int | None:
+    try:
+        return (path / "data.mdb").stat().st_size
+    except FileNotFoundError:
+        return None

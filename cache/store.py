@@ -18,6 +18,7 @@ the one thread that may write, grow and close may scan. Buffers from a transacti
 import errno
 import os
 import shutil
+import struct
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -55,7 +56,13 @@ _DAMAGE: Final = (
 TABLES: Final = (b"items", b"index", b"order", b"pins", b"totals")
 
 
-def _translate(error: lmdb.Error) -> StoreError:
+# A row that does not parse, or a sum below zero that does not pack, is damage as well.
+_FOREIGN: Final = (lmdb.Error, struct.error)
+
+
+def _translate(error: lmdb.Error | struct.error) -> StoreError:
+    if isinstance(error, struct.error):
+        return StoreDamaged(f"a row makes no sense: {error}")
     if isinstance(error, lmdb.MapFullError | lmdb.TxnFullError):
         return StoreFull(str(error))
     if isinstance(error, _DAMAGE):
@@ -142,7 +149,7 @@ class _Reading:
         finally:
             if self._gate is not None:
                 self._gate.release()
-        if isinstance(error, lmdb.Error):
+        if isinstance(error, _FOREIGN):
             raise _translate(error) from error
 
 
@@ -166,7 +173,7 @@ class _Writing:
     ) -> None:
         if error is not None:
             self._transaction.abort()
-            if isinstance(error, lmdb.Error):
+            if isinstance(error, _FOREIGN):
                 raise _translate(error) from error
             return
         try:
@@ -191,7 +198,7 @@ class Store:
         """Open or make the database in `folder`.
 
         Raises:
-            StoreDamaged: What is there is no whole database.
+            StoreDamaged: What is there is no database.
             OSError, DiskFull: The folder cannot be written, or the disk is full.
         """
         environment, tables = _open_environment(folder, map_bytes)
@@ -312,11 +319,11 @@ def _open_environment(
     except lmdb.Error as error:
         raise _translate(error) from error
     try:
-        last_page = environment.info()["last_pgno"]
-        page_bytes = environment.stat()["psize"]
-        if last_page > 1 and (last_page + 1) * page_bytes > data_path.stat().st_size:
-            # Touching a page beyond the end would be SIGBUS.
-            raise StoreDamaged("the database file is shorter than it says")
+        # A page beyond the end of the file is SIGBUS to touch; one of zeros is only damage. Pages
+        # at the end may rightly be missing: taken and given back in one transaction.
+        bound = (environment.info()["last_pgno"] + 1) * environment.stat()["psize"]
+        if data_path.stat().st_size < bound:
+            os.truncate(data_path, bound)
         return environment, {name: environment.open_db(name) for name in TABLES}
     except lmdb.Error as error:
         environment.close()

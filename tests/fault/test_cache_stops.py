@@ -1,5 +1,7 @@
 """What a cache is worth after its process, its machine or its files came to harm."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -138,6 +140,41 @@ def test_a_cut_off_database_starts_empty(tmp_path: Path, kept: int) -> None:
     again.close()
 
 
+READ_AND_WRITE_ALL = """
+import sys
+from pathlib import Path
+from cache import BlockCache
+cache = BlockCache.open(
+    Path(sys.argv[1]), device_key=bytes(range(32)), limit_bytes=4 << 20, boot_id="boot one"
+)
+chunks = [(bytes([index]) * 32, bytes([index]) * 150_000) for index in range(8)]
+for _ in range(3):
+    for one, plain in chunks:
+        assert cache.get("home", one) in (None, plain)
+    cache.put_many("home", chunks)
+    cache.maintain()
+assert cache.get("home", chunks[0][0]) == chunks[0][1]
+cache.close()
+"""
+
+
+@pytest.mark.parametrize("share", [0.005, 0.02, 0.1, 0.5, 0.9, 0.99])
+def test_a_database_cut_off_after_a_crash_kills_nobody(tmp_path: Path, share: float) -> None:
+    die(filled(tmp_path))
+    database = tmp_path / "data.mdb"
+    with database.open("r+b") as file:
+        file.truncate(int(database.stat().st_size * share))
+
+    # In a process of its own: what must not happen is SIGBUS or an abort.
+    done = subprocess.run(
+        [sys.executable, "-c", READ_AND_WRITE_ALL, str(tmp_path)],
+        env={"PYTHONPATH": str(Path(__file__).parents[2])},
+        capture_output=True,
+    )
+
+    assert (done.returncode, done.stderr) == (0, b"")
+
+
 @pytest.mark.parametrize("name", ["data.mdb", "mark", "keys"])
 @pytest.mark.parametrize("garbage", [b"", b"garbage", bytes(8192), b"\xff" * 65536])
 def test_garbage_for_a_file_is_survived(tmp_path: Path, name: str, garbage: bytes) -> None:
@@ -206,6 +243,37 @@ def test_damage_is_replaced_by_a_put_before_upkeep(tmp_path: Path) -> None:
     assert cache.get("home", CHUNKS[0][0]) == CHUNKS[0][1]
     assert cache.maintain().damaged_removed_count == 0
     assert cache.get("home", CHUNKS[0][0]) == CHUNKS[0][1]
+    cache.close()
+
+
+@pytest.mark.parametrize("table", [b"totals", b"index", b"order"])
+@pytest.mark.parametrize("row", [b"", b"short", bytes(12), bytes(24)])
+def test_rows_that_make_no_sense_cost_no_more_than_the_content(
+    tmp_path: Path, table: bytes, row: bytes
+) -> None:
+    filled(tmp_path).close()
+    store = Store.open(tmp_path, map_bytes=2 * LIMIT_BYTES)
+    with store.reading() as transaction:
+        keys = [key for key, _ in transaction.scan(table)]
+    with store.writing() as transaction:
+        for key in keys:
+            transaction.put(table, key, row)
+    store.close()
+
+    cache = open_cache(tmp_path)
+    for _ in range(3):
+        cache.set_limit_bytes(cache.stats().used_bytes // 2)
+        cache.maintain()
+        cache.set_limit_bytes(LIMIT_BYTES)
+        for one, plain in CHUNKS:
+            assert cache.get("home", one) in (None, plain)
+        cache.remove_many("home", [CHUNKS[1][0]])
+        cache.put_many("home", CHUNKS)
+        cache.pin("home", [CHUNKS[2][0]])
+        cache.unpin("home", [CHUNKS[2][0]])
+    assert cache.get("home", CHUNKS[7][0]) == CHUNKS[7][1]
+    cache.drop_view("home")
+    cache.maintain()
     cache.close()
 
 

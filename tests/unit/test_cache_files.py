@@ -11,7 +11,13 @@ from cache.errors import CacheInUse
 from cache.keyring import VIEW_NAME_BYTES_MAX, Keyring, ViewKey
 from cache.marks import FolderLock, StopMark, key_check_of, load_mark, store_mark
 
-MARK = StopMark(is_clean=True, boot_id="a" * 36, key_check=b"k" * 16, short_lived_count=3)
+MARK = StopMark(
+    is_clean=True,
+    boot_id="a" * 36,
+    key_check=b"k" * 16,
+    short_lived_count=3,
+    database_bytes=1 << 40,
+)
 DEVICE_KEY = bytes(range(32))
 
 
@@ -33,7 +39,7 @@ def test_a_changed_mark_is_not_believed(tmp_path: Path) -> None:
     store_mark(path, MARK)
     intact = path.read_bytes()
 
-    for at in range(102):
+    for at in range(110):
         path.write_bytes(intact[:at] + bytes([intact[at] ^ 4]) + intact[at + 1 :])
         assert load_mark(path) is None, at
     path.write_bytes(intact[:60])

@@ -15,9 +15,10 @@ def mark(
     boot_id: str = "this boot",
     key_check: bytes = KEY_CHECK,
     short_lived_count: int = 0,
+    database_bytes: int = 0,
     format_: int = FORMAT,
 ) -> StopMark:
-    return StopMark(is_clean, boot_id, key_check, short_lived_count, format_)
+    return StopMark(is_clean, boot_id, key_check, short_lived_count, database_bytes, format_)
 
 
 @pytest.mark.parametrize(
@@ -26,6 +27,8 @@ def mark(
         (mark(is_clean=True), "this boot", Opening.RESUMED),
         (mark(is_clean=True), "next boot", Opening.RESUMED),
         (mark(is_clean=True), None, Opening.RESUMED),
+        (mark(is_clean=True, database_bytes=8192), "this boot", Opening.RESUMED),
+        (mark(is_clean=True, database_bytes=8193), "this boot", Opening.EMPTIED_DAMAGED),
         (mark(), "this boot", Opening.RESUMED_AFTER_CRASH),
         (mark(), "next boot", Opening.EMPTIED_MACHINE_STOP),
         (mark(boot_id=""), None, Opening.EMPTIED_MACHINE_STOP),
@@ -45,12 +48,14 @@ def mark(
     ],
 )
 def test_what_may_be_trusted(left: StopMark | None, boot_id: str | None, expected: Opening) -> None:
-    assert decide_opening(left, has_database=True, boot_id=boot_id, key_check=KEY_CHECK) is expected
+    assert (
+        decide_opening(left, database_bytes=8192, boot_id=boot_id, key_check=KEY_CHECK) is expected
+    )
 
 
 @pytest.mark.parametrize("left", [None, mark(), mark(is_clean=True)])
 def test_without_a_database_everything_is_new(left: StopMark | None) -> None:
-    opening = decide_opening(left, has_database=False, boot_id="this boot", key_check=KEY_CHECK)
+    opening = decide_opening(left, database_bytes=None, boot_id="this boot", key_check=KEY_CHECK)
 
     assert opening is Opening.NEW
     assert not opening.was_emptied
