@@ -66,10 +66,10 @@ class SmallSent:
 class SmallContents:
     """Sends and reads contents of one chunk: enough for what these tests write."""
 
-    def __init__(self, client: ServerClient, drive: DriveInfo) -> None:
+    def __init__(self, client: ServerClient, drive: DriveInfo, cached: dict[bytes, bytes]) -> None:
         self._client = client
         self._drive = drive
-        self._plain: dict[bytes, bytes] = {}
+        self._plain = cached
 
     @property
     def manifests(self) -> "SmallContents":
@@ -173,7 +173,8 @@ class Device:
         self.client = client
         drive = (await client.account()).drives[0]
         self.state = StateStore.open(self._folder, DriveId(drive.drive_id), clock=TrioClock())
-        contents = SmallContents(client, drive)
+        world_cache = self._world.shared_cache
+        contents = SmallContents(client, drive, {} if world_cache is None else world_cache)
         self.kernel = RecordingKernel()
         new_node_id = lambda: self._random.getrandbits(62) + (1 << 20)  # noqa: E731
         self.sync = DriveSync(
@@ -303,6 +304,8 @@ class World:
         self.folder = folder
         self.server = server
         self.nursery = nursery
+        self.shared_cache: dict[bytes, bytes] | None = None
+        """Chunks that every device holds, so that all can be read offline."""
         self._devices: list[Device] = []
 
     async def device(self, name: str) -> Device:

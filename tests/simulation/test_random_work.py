@@ -1,0 +1,134 @@
+"""Random work of two devices under faults: both end alike, and nothing written is lost.
+
+Every write leaves a token of its own. A token may go only when a device that could see it wrote
+over it or removed it; all others must be in the tree at the end, under whatever name.
+"""
+
+import random
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+import trio
+from trio.testing import MockClock
+
+from mountfs.errors import FileSystemError
+from simulation.world import Device, World, open_world
+
+SEEDS = range(24)
+STEPS = 60
+NAMES = ("a", "b", "c")
+FOLDERS = ("", "d/", "e/", "d/f/")
+
+
+class Work:
+    """What was written, and which of it may be gone."""
+
+    def __init__(self, world: World, devices: list[Device], chance: random.Random) -> None:
+        self._world = world
+        self._devices = devices
+        self._chance = chance
+        self._count = 0
+        self.written: set[bytes] = set()
+        self.given_up: set[bytes] = set()
+
+    async def step(self) -> None:
+        device = self._chance.choice(self._devices)
+        actions: list[tuple[int, Callable[[Device], Awaitable[None]]]] = [
+            (8, self._write), (3, self._remove), (4, self._rename), (2, self._make_folder),
+            (1, self._remove_folder), (4, self._wait), (2, self._cut), (3, self._heal),
+            (1, self._lose_answer), (1, self._kill), (2, self._save_by_rename),
+        ]  # fmt: skip
+        (action,) = self._chance.choices(
+            [action for _, action in actions], [weight for weight, _ in actions]
+        )
+        # A name that is not there, or is taken: as any program may meet.
+        with suppress(FileSystemError):
+            await action(device)
+
+    def _path(self) -> str:
+        return self._chance.choice(FOLDERS) + self._chance.choice(NAMES)
+
+    def _token(self, device: Device) -> bytes:
+        self._count += 1
+        return f"{device.name} {self._count};".encode()
+
+    async def _write(self, device: Device) -> None:
+        path, token = self._path(), self._token(device)
+        old = await self._seen(device, path)
+        await device.write(path, token)
+        self.written.add(token)
+        self.given_up |= old
+
+    async def _save_by_rename(self, device: Device) -> None:
+        path, token = self._path(), self._token(device)
+        old = await self._seen(device, path)
+        await device.write(path + ".tmp", token)
+        self.written.add(token)
+        await device.rename(path + ".tmp", path)
+        self.given_up |= old
+
+    async def _remove(self, device: Device) -> None:
+        path = self._path()
+        old = await self._seen(device, path)
+        await device.unlink(path)
+        self.given_up |= old
+
+    async def _rename(self, device: Device) -> None:
+        path, to = self._path(), self._path()
+        old = await self._seen(device, to)
+        await device.rename(path, to)
+        if path != to:
+            self.given_up |= old
+
+    async def _make_folder(self, device: Device) -> None:
+        await device.mkdir(self._chance.choice(("d", "e", "d/f")))
+
+    async def _remove_folder(self, device: Device) -> None:
+        await device.rmdir(self._chance.choice(("d", "e", "d/f")))
+
+    async def _wait(self, device: Device) -> None:
+        await trio.sleep(self._chance.choice((0.01, 0.07, 0.3, 3)))
+
+    async def _cut(self, device: Device) -> None:
+        device.transport.is_cut = True
+
+    async def _heal(self, device: Device) -> None:
+        device.transport.is_cut = False
+
+    async def _lose_answer(self, device: Device) -> None:
+        device.transport.lose_answers = 1
+
+    async def _kill(self, device: Device) -> None:
+        if device.transport.is_cut:
+            return  # this harness logs in again at start
+        await device.kill()
+        device.transport.is_cut = False
+        await device.start()
+
+    async def _seen(self, device: Device, path: str) -> set[bytes]:
+        """What the device has there: its to give up."""
+        try:
+            return {await device.read(path)}
+        except FileSystemError:
+            return set()
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+async def test_nothing_is_lost(autojump_clock: MockClock, tmp_path: Path, seed: int) -> None:
+    async with open_world(tmp_path) as world:
+        world.shared_cache = {}
+        devices = [await world.device("one"), await world.device("two")]
+        work = Work(world, devices, random.Random(seed))
+        for _ in range(STEPS):
+            await work.step()
+        for device in devices:
+            device.transport.is_cut = False
+        await world.quiet()
+        first, second = [await device.tree() for device in devices]
+        assert first == second
+        kept = {content for content in first.values() if content}
+        assert work.written - work.given_up <= kept
+        for device in devices:
+            assert not device.sync.pending_count
