@@ -1,0 +1,60 @@
+"""What a figure depends on besides us: the machine, its disk, and who else uses it now."""
+
+import os
+import platform
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Final
+
+CALM_SHARE: Final = 0.2
+"""Of the CPU may be busy when a measurement begins; our own idle daemons take 1–2 %."""
+LOOK_S: Final = 1.0
+
+
+def file_system_of(folder: Path) -> str:
+    """Return the type of the file system that holds `folder`, as the kernel calls it."""
+    found, longest = "", -1
+    target = str(folder.resolve())
+    for line in Path("/proc/self/mountinfo").read_text().splitlines():
+        fields, _, rest = line.partition(" - ")
+        point = fields.split()[4].encode().decode("unicode_escape")
+        below = point == "/" or target == point or target.startswith(point + "/")
+        if below and len(point) >= longest:
+            found, longest = rest.split()[0], len(point)
+    return found
+
+
+def describe_machine(folder: Path) -> dict[str, Any]:
+    return {
+        "cores": os.cpu_count(),
+        "memory_mb": os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 10**6,
+        "system": platform.platform(),
+        "python": platform.python_version(),
+        "file_system": file_system_of(folder),
+        "load_1_5_15": [round(one, 2) for one in os.getloadavg()],
+    }
+
+
+def _cpu_times() -> tuple[int, int]:
+    """Return (busy, all) ticks of all cores since the machine started."""
+    line = Path("/proc/stat").read_text().splitlines()[0].split()[1:]
+    ticks = [int(one) for one in line[:8]]
+    idle = ticks[3] + ticks[4]
+    return sum(ticks) - idle, sum(ticks)
+
+
+def busy_share(look_s: float = LOOK_S) -> float:
+    """Return which share of all cores was busy during the next `look_s` seconds."""
+    busy, total = _cpu_times()
+    time.sleep(look_s)
+    busy_now, total_now = _cpu_times()
+    return (busy_now - busy) / max(1, total_now - total)
+
+
+def wait_for_calm(patience_s: float, look: Callable[[], float] = busy_share) -> float:
+    """Return how busy the machine is, as soon as it is calm or patience has run out."""
+    gives_up_at = time.monotonic() + patience_s
+    while (share := look()) > CALM_SHARE and time.monotonic() < gives_up_at:
+        pass
+    return share
