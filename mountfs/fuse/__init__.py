@@ -6,6 +6,7 @@ decides what a file system means; it decides only how the kernel is spoken to.
 
     operations.py      one handler a request: translate, call, translate
     errno_map.py       the error tree as errno
+    deadlines.py       how long a request may take
     trio_shim.py       how pyfuse3 waits for the kernel without freezing
     invalidator.py     telling the kernel to forget, from threads of its own
     mounting.py        is this folder fit to be mounted on; stale mounts; unmounting

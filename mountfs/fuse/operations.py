@@ -1,9 +1,8 @@
 """Turns kernel requests into `FileSystem` calls. Decides nothing.
 
-Every handler is wrapped once: it answers within a deadline, a wait beyond it is cancelled and
-answered with ETIMEDOUT, and whatever goes wrong becomes one bare `FUSEError` (anything else
-would end the mount). Names and attributes are given to the kernel for ever: `KernelCache`
-takes them back.
+Every handler is wrapped once: a wait beyond its deadline is cancelled and answered with
+ETIMEDOUT, and whatever goes wrong becomes one bare `FUSEError` (anything else would end the
+mount). Names and attributes are given to the kernel for ever: `KernelCache` takes them back.
 """
 
 import errno
@@ -15,8 +14,10 @@ from typing import Any, Concatenate, Final, ParamSpec, TypeVar
 
 import pyfuse3
 import trio
+from trio.lowlevel import Task, current_task
 
 from mountfs.errors import NoSuchEntry
+from mountfs.fuse.deadlines import RequestDeadlines
 from mountfs.fuse.errno_map import errno_of
 from mountfs.vfs.interface import (
     AttributeChanges,
@@ -60,19 +61,16 @@ def _handler(deadline_s: float) -> Callable[[Handler[P, T]], Handler[P, T]]:
     def wrap(handler: Handler[P, T]) -> Handler[P, T]:
         @functools.wraps(handler)
         async def answer(self: "Operations", /, *args: P.args, **kwargs: P.kwargs) -> T:
-            failure = errno.ETIMEDOUT
+            deadlines = self._deadlines
+            task = current_task()
+            deadlines.due_at_s[task] = trio.current_time() + deadline_s
             try:
-                with trio.CancelScope(deadline=trio.current_time() + deadline_s):
-                    return await handler(self, *args, **kwargs)
-            except pyfuse3.FUSEError as error:
-                failure = error.errno
-            except Exception as error:  # noqa: BLE001 - the last door before the kernel
-                known = errno_of(error)
-                if known is None:
-                    _LOG.exception("%s failed", handler.__name__)
-                failure = errno.EIO if known is None else known
-            else:
-                _LOG.warning("%s took more than %.0f s", handler.__name__, deadline_s)
+                return await handler(self, *args, **kwargs)
+            except BaseException as error:  # noqa: BLE001 - the last door before the kernel
+                failure = self._errno_of(error, task, handler.__name__)
+            finally:
+                del deadlines.due_at_s[task]
+            # Not from `error`: nobody reads more than the number.
             raise pyfuse3.FUSEError(failure)
 
         return answer
@@ -94,15 +92,39 @@ class Operations(pyfuse3.Operations):
     enable_writeback_cache = False
     enable_acl = False
 
-    def __init__(self, filesystem: FileSystem, *, on_init: Callable[[], None]) -> None:
-        """`on_init` is called once, when the kernel has answered the handshake."""
+    def __init__(
+        self, filesystem: FileSystem, deadlines: RequestDeadlines, *, on_init: Callable[[], None]
+    ) -> None:
+        """Handlers are called by workers of `deadlines` only.
+
+        `on_init` is called once, when the kernel has answered the handshake.
+        """
         super().__init__()
         self._filesystem = filesystem
+        self._deadlines = deadlines
         self._on_init = on_init
         self._open_folders: dict[int, int] = {}
 
     def init(self) -> None:
         self._on_init()
+
+    def _errno_of(self, error: BaseException, task: Task, what: str) -> int:
+        """Return the errno for whatever a handler raised; raise what is not its failure."""
+        if isinstance(error, pyfuse3.FUSEError):
+            return error.errno
+        if isinstance(error, trio.Cancelled | BaseExceptionGroup):
+            if _is_cancellation(error):
+                if not self._deadlines.has_expired(task):
+                    raise error
+                _LOG.warning("%s took too long and was given up", what)
+                return errno.ETIMEDOUT
+        elif not isinstance(error, Exception):
+            raise error
+        known = errno_of(error)
+        if known is None:
+            _LOG.error("%s failed", what, exc_info=error)
+            return errno.EIO
+        return known
 
     # Names and attributes --------------------------------------------------------------------
 
@@ -297,6 +319,12 @@ class Operations(pyfuse3.Operations):
         reply.f_ffree = reply.f_favail = statistics.files_free
         reply.f_namemax = statistics.name_bytes_max
         return reply
+
+
+def _is_cancellation(error: BaseException) -> bool:
+    if isinstance(error, BaseExceptionGroup):
+        return all(_is_cancellation(inner) for inner in error.exceptions)
+    return isinstance(error, trio.Cancelled)
 
 
 def _caller(ctx: pyfuse3.RequestContext) -> Caller:

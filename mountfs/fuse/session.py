@@ -14,6 +14,7 @@ import pyfuse3
 import trio
 
 from mountfs.errors import SetupError
+from mountfs.fuse.deadlines import RequestDeadlines
 from mountfs.fuse.invalidator import Invalidator
 from mountfs.fuse.kernel_tuning import tune_mount
 from mountfs.fuse.mount_table import find_mount
@@ -68,7 +69,8 @@ class FuseSession:
         self._settings = settings
         self._invalidator = invalidator
         self._on_mounted = on_mounted
-        self._operations = Operations(filesystem, on_init=self._on_init)
+        self._deadlines = RequestDeadlines()
+        self._operations = Operations(filesystem, self._deadlines, on_init=self._on_init)
         self._answering = trio.CancelScope()
         self._initialised = trio.Event()
         self._has_ended = False
@@ -79,12 +81,13 @@ class FuseSession:
         Raises:
             SetupError: The kernel or fusermount3 refused.
         """
-        pyfuse3.trio = TrioShim()  # type: ignore[attr-defined]
+        pyfuse3.trio = TrioShim(self._deadlines)  # type: ignore[attr-defined]
         self._mount()
         try:
             with self._answering:
                 async with trio.open_nursery() as nursery:
                     nursery.start_soon(self._announce)
+                    nursery.start_soon(self._deadlines.watch)
                     await pyfuse3.main(IDLE_WORKERS_MAX, REQUESTS_MAX)
                     nursery.cancel_scope.cancel()
         finally:

@@ -10,8 +10,9 @@ whole process until some other request comes. Three things cure it:
 - pyfuse3 takes EAGAIN for fatal, so the nursery it gets starts such a worker anew.
 
 The poll also comes first: while requests queue up, one system call replaces a round through the
-event loop (31 k -> 62 k getattr a second with 8 threads). Every `FAIR_EVERY`-th request still
-goes through the loop, so that other tasks run and cancellation arrives.
+event loop (8 programs at once: 28 k -> 65 k getattr a second, with the lock below). Every
+`FAIR_EVERY`-th request still goes through the loop, so that other tasks run and cancellation
+arrives.
 
 pyfuse3 3.5 uses exactly these names of its module `trio`: `Lock`, `open_nursery`,
 `ClosedResourceError` and `lowlevel.{current_trio_token, current_task, wait_readable,
@@ -27,6 +28,8 @@ from typing import Any, Final
 
 import trio
 
+from mountfs.fuse.deadlines import RequestDeadlines
+
 FAIR_EVERY: Final = 32
 
 
@@ -37,7 +40,8 @@ class LowLevelShim:
     current_task = staticmethod(trio.lowlevel.current_task)
     notify_closing = staticmethod(trio.lowlevel.notify_closing)
 
-    def __init__(self) -> None:
+    def __init__(self, deadlines: RequestDeadlines) -> None:
+        self._deadlines = deadlines
         self._descriptor = -1
         self._poll = select.poll()
         self._waits = 0
@@ -53,6 +57,9 @@ class LowLevelShim:
         self._waits += 1
         if self._waits % FAIR_EVERY == 0:
             await trio.lowlevel.checkpoint()
+        elif self._deadlines.has_any_expired:
+            # A worker that was given up must not take another request.
+            await trio.lowlevel.checkpoint_if_cancelled()
         while not self._poll.poll(0):
             await trio.lowlevel.wait_readable(descriptor)
 
@@ -63,11 +70,41 @@ class LowLevelShim:
         self._poll.register(descriptor, select.POLLIN)
 
 
-class _RestartingNursery:
-    """Starts pyfuse3's workers, and starts one anew that met EAGAIN."""
+class EagerLock:
+    """A lock whose holder may take it again before those who wait.
 
-    def __init__(self, nursery: trio.Nursery) -> None:
+    `trio.Lock` hands itself to the next in line at every release, which costs two task switches a
+    request. Here one of those who wait is woken, once, and finds the lock taken again if its
+    holder came back without waiting for anything. Nobody starves: the holder lets go whenever it
+    waits for what a request needs, and that is when another worker is wanted.
+    """
+
+    def __init__(self) -> None:
+        self._is_held = False
+        self._is_one_woken = False
+        self._waiting = trio.lowlevel.ParkingLot()
+
+    async def __aenter__(self) -> None:
+        """Take the lock. Checkpoint only if it is held."""
+        while self._is_held:
+            await self._waiting.park()
+            self._is_one_woken = False
+        self._is_held = True
+
+    async def __aexit__(self, *_: object) -> None:
+        """Let go. No checkpoint."""
+        self._is_held = False
+        if self._waiting and not self._is_one_woken:
+            self._waiting.unpark()
+            self._is_one_woken = True
+
+
+class _RestartingNursery:
+    """Starts pyfuse3's workers, and starts one anew that met EAGAIN or a deadline."""
+
+    def __init__(self, nursery: trio.Nursery, deadlines: RequestDeadlines) -> None:
         self._nursery = nursery
+        self._deadlines = deadlines
 
     def start_soon(
         self, worker: Callable[..., Awaitable[object]], *args: Any, name: str | None = None
@@ -78,25 +115,26 @@ class _RestartingNursery:
         # A worker that raised has not taken itself off pyfuse3's count of workers: running it
         # again, and not another one, keeps that count right.
         while True:
-            try:
-                await worker(*args)
-                return
-            except OSError as error:
-                if error.errno != errno.EAGAIN:
-                    raise
+            with self._deadlines.working():
+                try:
+                    await worker(*args)
+                    return
+                except OSError as error:
+                    if error.errno != errno.EAGAIN:
+                        raise
 
 
 class TrioShim:
     """The module `trio` as pyfuse3 sees it; assign an instance to `pyfuse3.trio`."""
 
-    Lock = trio.Lock
+    Lock = EagerLock
     ClosedResourceError = trio.ClosedResourceError
 
-    def __init__(self) -> None:
-        self.lowlevel = LowLevelShim()
+    def __init__(self, deadlines: RequestDeadlines) -> None:
+        self._deadlines = deadlines
+        self.lowlevel = LowLevelShim(deadlines)
 
-    @staticmethod
     @asynccontextmanager
-    async def open_nursery() -> AsyncIterator[_RestartingNursery]:
+    async def open_nursery(self) -> AsyncIterator[_RestartingNursery]:
         async with trio.open_nursery() as nursery:
-            yield _RestartingNursery(nursery)
+            yield _RestartingNursery(nursery, self._deadlines)

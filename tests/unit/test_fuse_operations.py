@@ -11,6 +11,7 @@ import pytest
 import trio
 
 from memory_file_system import MemoryFileSystem
+from mountfs.fuse.deadlines import LOOK_EVERY_S, RequestDeadlines
 from mountfs.vfs.interface import Attributes, Handle, Inode
 
 pyfuse3 = pytest.importorskip("pyfuse3")
@@ -28,6 +29,10 @@ class MisbehavingFileSystem(MemoryFileSystem):
         match name:
             case b"never":
                 await trio.sleep_forever()
+            case b"never-in-nursery":
+                async with trio.open_nursery() as nursery:
+                    nursery.start_soon(trio.sleep_forever)
+                    nursery.start_soon(trio.sleep_forever)
             case b"bug":
                 raise ZeroDivisionError
             case b"group":
@@ -51,65 +56,90 @@ class MisbehavingFileSystem(MemoryFileSystem):
 
 
 @pytest.fixture
-def operations() -> Operations:
-    return Operations(MisbehavingFileSystem(), on_init=lambda: None)
+def deadlines() -> RequestDeadlines:
+    return RequestDeadlines()
 
 
-async def _errno(call: Callable[[], Awaitable[object]]) -> int:
-    with pytest.raises(pyfuse3.FUSEError) as raised:
-        await call()
+@pytest.fixture
+def operations(deadlines: RequestDeadlines) -> Operations:
+    return Operations(MisbehavingFileSystem(), deadlines, on_init=lambda: None)
+
+
+async def _errno(deadlines: RequestDeadlines, call: Callable[[], Awaitable[object]]) -> int:
+    """Return what a worker under `deadlines` would answer."""
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(deadlines.watch)
+        with deadlines.working(), pytest.raises(pyfuse3.FUSEError) as raised:
+            await call()
+        nursery.cancel_scope.cancel()
     assert isinstance(raised.value.errno, int)
     return raised.value.errno
 
 
+@pytest.mark.parametrize("name", [b"never", b"never-in-nursery"])
 async def test_a_handler_that_never_answers_is_answered_for(
-    operations: Operations, autojump_clock: trio.testing.MockClock
+    name: bytes,
+    deadlines: RequestDeadlines,
+    operations: Operations,
+    autojump_clock: trio.testing.MockClock,
 ) -> None:
     began = trio.current_time()
-    assert await _errno(lambda: operations.lookup(1, b"never", NOBODY)) == errno.ETIMEDOUT
-    assert trio.current_time() - began == DEADLINE_S
+    assert await _errno(deadlines, lambda: operations.lookup(1, name, NOBODY)) == errno.ETIMEDOUT
+    assert DEADLINE_S <= trio.current_time() - began <= DEADLINE_S + LOOK_EVERY_S
     began = trio.current_time()
-    assert await _errno(lambda: operations.read(1, 0, 1)) == errno.ETIMEDOUT
-    assert trio.current_time() - began == READ_DEADLINE_S
+    assert await _errno(deadlines, lambda: operations.read(1, 0, 1)) == errno.ETIMEDOUT
+    assert READ_DEADLINE_S <= trio.current_time() - began <= READ_DEADLINE_S + LOOK_EVERY_S
 
 
 @pytest.mark.parametrize("name", [b"bug", b"mixed"])
 async def test_a_bug_becomes_eio_and_is_logged_with_its_traceback(
-    operations: Operations, name: bytes, caplog: pytest.LogCaptureFixture
+    deadlines: RequestDeadlines,
+    operations: Operations,
+    name: bytes,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
-    assert await _errno(lambda: operations.lookup(1, name, NOBODY)) == errno.EIO
+    assert await _errno(deadlines, lambda: operations.lookup(1, name, NOBODY)) == errno.EIO
     assert "ZeroDivisionError" in caplog.text
 
 
 async def test_a_bug_in_forget_ends_nothing(
-    operations: Operations, caplog: pytest.LogCaptureFixture
+    deadlines: RequestDeadlines, operations: Operations, caplog: pytest.LogCaptureFixture
 ) -> None:
     await operations.forget([(1, 1)])
     assert "ZeroDivisionError" in caplog.text
 
 
-async def test_a_group_counts_as_what_is_in_it(operations: Operations) -> None:
-    assert await _errno(lambda: operations.lookup(1, b"group", NOBODY)) == errno.ENOENT
+async def test_a_group_counts_as_what_is_in_it(
+    deadlines: RequestDeadlines, operations: Operations
+) -> None:
+    assert await _errno(deadlines, lambda: operations.lookup(1, b"group", NOBODY)) == errno.ENOENT
 
 
-async def test_an_absent_name_is_remembered_by_the_kernel(operations: Operations) -> None:
+async def test_an_absent_name_is_remembered_by_the_kernel(
+    deadlines: RequestDeadlines, operations: Operations
+) -> None:
     absent = await operations.lookup(1, b"absent", NOBODY)
     assert absent.st_ino == 0
     assert absent.entry_timeout > 1e6
 
 
 async def test_a_deadline_inside_is_not_taken_for_ours(
+    deadlines: RequestDeadlines,
     operations: Operations,
     autojump_clock: trio.testing.MockClock,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     began = trio.current_time()
-    assert await _errno(lambda: operations.lookup(1, b"own-deadline", NOBODY)) == errno.EIO
+    assert (
+        await _errno(deadlines, lambda: operations.lookup(1, b"own-deadline", NOBODY)) == errno.EIO
+    )
     assert trio.current_time() - began == 1
     assert "TooSlowError" in caplog.text
 
 
-async def test_cancellation_from_outside_goes_through(operations: Operations) -> None:
+async def test_cancellation_from_outside_goes_through(
+    deadlines: RequestDeadlines, operations: Operations
+) -> None:
     with trio.CancelScope() as scope:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(operations.lookup, 1, b"never", NOBODY)
@@ -120,7 +150,7 @@ async def test_cancellation_from_outside_goes_through(operations: Operations) ->
 
 async def test_attributes_reach_the_kernel_as_they_are() -> None:
     filesystem = MemoryFileSystem()
-    operations = Operations(filesystem, on_init=lambda: None)
+    operations = Operations(filesystem, RequestDeadlines(), on_init=lambda: None)
     entry = await operations.getattr(1, NOBODY)
     attributes = await filesystem.get_attributes(Inode(1))
     assert stat.S_ISDIR(entry.st_mode)
@@ -131,9 +161,11 @@ async def test_attributes_reach_the_kernel_as_they_are() -> None:
 
 
 @pytest.mark.parametrize("flags", [4, 3, 1 << 20])
-async def test_unknown_rename_flags_are_refused(operations: Operations, flags: int) -> None:
+async def test_unknown_rename_flags_are_refused(
+    deadlines: RequestDeadlines, operations: Operations, flags: int
+) -> None:
     call = operations.rename(1, b"a", 1, b"b", flags, NOBODY)
-    assert await _errno(lambda: call) == errno.EINVAL
+    assert await _errno(deadlines, lambda: call) == errno.EINVAL
 
 
 @pytest.fixture(autouse=True)

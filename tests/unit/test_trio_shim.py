@@ -11,7 +11,8 @@ import pytest
 import trio
 import trio.testing
 
-from mountfs.fuse.trio_shim import FAIR_EVERY, LowLevelShim, TrioShim
+from mountfs.fuse.deadlines import LOOK_EVERY_S, RequestDeadlines
+from mountfs.fuse.trio_shim import FAIR_EVERY, EagerLock, LowLevelShim, TrioShim
 
 
 @pytest.fixture
@@ -36,7 +37,7 @@ class _Thief(trio.abc.Instrument):
 
 async def test_a_request_that_is_gone_again_does_not_wake(pipe: tuple[int, int]) -> None:
     reading, writing = pipe
-    shim = LowLevelShim()
+    shim = LowLevelShim(RequestDeadlines())
     awoken = trio.Event()
 
     async def wait() -> None:
@@ -62,14 +63,14 @@ async def test_a_request_that_is_gone_again_does_not_wake(pipe: tuple[int, int])
 async def test_the_read_after_it_cannot_block(pipe: tuple[int, int]) -> None:
     reading, writing = pipe
     os.write(writing, b"x")
-    await LowLevelShim().wait_readable(reading)
+    await LowLevelShim(RequestDeadlines()).wait_readable(reading)
     assert not os.get_blocking(reading)
 
 
 async def test_other_tasks_run_while_requests_queue_up(pipe: tuple[int, int]) -> None:
     reading, writing = pipe
     os.write(writing, b"x")
-    shim = LowLevelShim()
+    shim = LowLevelShim(RequestDeadlines())
     rounds = 0
 
     async def others() -> None:
@@ -88,7 +89,7 @@ async def test_other_tasks_run_while_requests_queue_up(pipe: tuple[int, int]) ->
 
 async def test_closing_ends_the_wait(pipe: tuple[int, int]) -> None:
     reading, _ = pipe
-    shim = LowLevelShim()
+    shim = LowLevelShim(RequestDeadlines())
     async with trio.open_nursery() as nursery:
 
         async def wait() -> None:
@@ -109,7 +110,7 @@ async def test_a_worker_that_found_nothing_to_read_starts_anew() -> None:
         if len(tries) < 3:
             raise OSError(errno.EAGAIN, "fuse_session_receive_buf failed")
 
-    async with TrioShim.open_nursery() as nursery:
+    async with TrioShim(RequestDeadlines()).open_nursery() as nursery:
         nursery.start_soon(worker, 7, name="pyfuse-01")
     assert tries == [7, 7, 7]
 
@@ -119,9 +120,82 @@ async def test_another_failure_of_a_worker_is_not_hidden() -> None:
         raise OSError(errno.EIO, "the device is gone")
 
     with pytest.raises(ExceptionGroup) as raised:
-        async with TrioShim.open_nursery() as nursery:
+        async with TrioShim(RequestDeadlines()).open_nursery() as nursery:
             nursery.start_soon(worker)
     assert raised.group_contains(OSError, match="the device is gone")
+
+
+async def test_a_worker_that_was_given_up_takes_no_other_request(
+    pipe: tuple[int, int], autojump_clock: trio.testing.MockClock
+) -> None:
+    """Its request ended after all, late; the next one must not be cancelled in its stead."""
+    reading, writing = pipe
+    os.write(writing, b"request after request")
+    deadlines = RequestDeadlines()
+    shim = TrioShim(deadlines)
+    served: list[str] = []
+
+    async def worker(_argument: int) -> None:
+        await shim.lowlevel.wait_readable(reading)
+        task = trio.lowlevel.current_task()
+        served.append("begun")
+        if len(served) > 2:
+            return
+        deadlines.due_at_s[task] = trio.current_time()
+        with trio.CancelScope(shield=True):
+            await trio.sleep(2 * LOOK_EVERY_S)
+        del deadlines.due_at_s[task]
+        served.append("ended")
+        await shim.lowlevel.wait_readable(reading)
+        served.append("cancelled, but took another request")
+
+    async with trio.open_nursery() as watching:
+        watching.start_soon(deadlines.watch)
+        async with shim.open_nursery() as nursery:
+            nursery.start_soon(worker, 1)
+        watching.cancel_scope.cancel()
+    assert served == ["begun", "ended", "begun"]
+    assert not deadlines.workers
+
+
+async def test_the_lock_lets_one_in_and_loses_nobody() -> None:
+    lock = EagerLock()
+    inside = 0
+    served: list[int] = []
+
+    async def serve(number: int) -> None:
+        nonlocal inside
+        for _ in range(20):
+            async with lock:
+                inside += 1
+                assert inside == 1
+                await trio.lowlevel.checkpoint()
+                inside -= 1
+            served.append(number)
+            if number % 2:
+                await trio.lowlevel.checkpoint()
+
+    with trio.fail_after(5):
+        async with trio.open_nursery() as nursery:
+            for number in range(6):
+                nursery.start_soon(serve, number)
+    assert sorted(served) == sorted(20 * list(range(6)))
+
+
+async def test_who_waits_for_the_lock_can_be_cancelled() -> None:
+    lock = EagerLock()
+    async with trio.open_nursery() as nursery, lock:
+
+        async def wait() -> None:
+            async with lock:
+                raise AssertionError("it is held")
+
+        nursery.start_soon(wait)
+        await trio.testing.wait_all_tasks_blocked()
+        nursery.cancel_scope.cancel()
+    with trio.fail_after(5):
+        async with lock:
+            pass
 
 
 def test_the_shim_has_what_pyfuse3_uses_of_trio() -> None:
@@ -135,6 +209,6 @@ def test_the_shim_has_what_pyfuse3_uses_of_trio() -> None:
         used |= set(re.findall(r"\btrio\.((?:lowlevel\.)?\w+)", text))
     assert "lowlevel.wait_readable" in used
     for name in used:
-        found: object = TrioShim()
+        found: object = TrioShim(RequestDeadlines())
         for part in name.split("."):
             found = getattr(found, part)
