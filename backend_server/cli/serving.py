@@ -22,6 +22,7 @@ from granian.net import SocketHolder  # type: ignore[attr-defined]  # its stub h
 from granian.server.embed import Server
 
 from backend_server.app import ServerApp, open_server
+from backend_server.cli.allocator import keep_freed_memory
 from backend_server.cli.failures import CommandFailed, listening_failure
 from backend_server.cli.serve_lock import ServedAlready, serve_lock
 from backend_server.config import ServerConfig
@@ -70,6 +71,7 @@ def serve(config: ServerConfig, *, as_json: bool) -> None:
         CommandFailed: Another process serves this data; the address or certificate is no good.
     """
     _check_certificate(config.tls_cert, config.tls_key)
+    keep_freed_memory()
     try:
         with serve_lock(config.lock_file):
             asyncio.run(_serve(config, as_json=as_json))

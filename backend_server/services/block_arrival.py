@@ -13,6 +13,7 @@ from typing import Final
 from backend_server.domain.refusals import Refusal
 from backend_server.domain.vault import SealedBlock
 from backend_server.protocol.blocks import (
+    HEADER_BYTES,
     BlockMalformed,
     Codec,
     codec_of,
@@ -132,10 +133,7 @@ def verify_and_seal(
     for frame in frames:
         if frame.base and frame.base not in bases:
             raise Refusal(ErrorCode.CHUNK_MISMATCH, "The base of a delta is not stored.")
-        try:
-            plaintext = decode_block(frame.block, base=bases.get(frame.base))
-        except BlockMalformed as error:
-            raise Refusal(ErrorCode.CHUNK_MISMATCH, f"A block does not decode: {error}") from error
+        plaintext = _plaintext_of(frame, bases)
         if not plaintext or chunk_id_of(plaintext, chunk_key=chunk_key) != frame.chunk_id:
             raise Refusal(ErrorCode.CHUNK_MISMATCH, "A block is not the chunk that it names.")
         if frame.chunk_id in verified:
@@ -146,3 +144,13 @@ def verify_and_seal(
             frame.chunk_id, len(plaintext), seal(frame.chunk_id, block)
         )
     return list(verified.values())
+
+
+def _plaintext_of(frame: Frame, bases: Mapping[ChunkId, bytes]) -> bytes | memoryview:
+    if codec_of(frame.block) is Codec.RAW and len(frame.block) == HEADER_BYTES + frame.length:
+        # Not copied: most of what is large is compressed already and comes raw.
+        return memoryview(frame.block)[HEADER_BYTES:]
+    try:
+        return decode_block(frame.block, base=bases.get(frame.base))
+    except BlockMalformed as error:
+        raise Refusal(ErrorCode.CHUNK_MISMATCH, f"A block does not decode: {error}") from error

@@ -24,6 +24,7 @@ from backend_server.protocol.identity import ChunkId, DriveId
 _HEADER: Final = struct.Struct(">BI")
 _VERSION: Final = 1
 _NONCE_BYTES: Final = 12
+_TAG_BYTES: Final = 16
 _CIPHERTEXT_AT: Final = _HEADER.size + _NONCE_BYTES
 
 
@@ -45,8 +46,15 @@ class DriveKeys:
     def seal(self, chunk_id: ChunkId, block: bytes) -> SealedBlock:
         """Return `block` sealed under the newest data key. Random nonce."""
         nonce = os.urandom(_NONCE_BYTES)
-        ciphertext = self._ciphers[self._newest].encrypt(nonce, block, self._place + chunk_id)
-        sealed = b"".join((_HEADER.pack(_VERSION, self._newest), nonce, ciphertext))
+        # Encrypted in its place: joining the parts afterwards took longer than all the rest.
+        buffer = bytearray(_CIPHERTEXT_AT + len(block) + _TAG_BYTES)
+        _HEADER.pack_into(buffer, 0, _VERSION, self._newest)
+        buffer[_HEADER.size : _CIPHERTEXT_AT] = nonce
+        with memoryview(buffer) as view:
+            self._ciphers[self._newest].encrypt_into(
+                nonce, block, self._place + chunk_id, view[_CIPHERTEXT_AT:]
+            )
+        sealed = bytes(buffer)
         return SealedBlock(sealed, self._newest, stored_digest_of(sealed))
 
     def open(self, chunk_id: ChunkId, sealed: bytes) -> bytes:
