@@ -4,12 +4,18 @@
     older.py         which manifests of a node came before: what deltas down are made against
     store.py         chunks on this device: memory, on their way to the cache, in the cache
     cache_writer.py  the one writer of the cache
-    fetcher.py       chunks from the server: one flight a chunk, many chunks a request
+    flights.py, fetcher.py   chunks from the server: one flight a chunk, many chunks a request
     reader.py        bytes of a file
     read_stream.py   bytes of an open file, read ahead
     builder.py       from a plan (`core.delta`) to new chunks
-    upload.py        one upload: announcement and bodies side by side
+    delta_choice.py  which old chunk each new one is told against
+    encoder.py       new chunks as blocks or deltas
+    trust.py         what the drive is thought to have
+    announcer.py     telling the server first, and hearing what it lacks
+    upload.py        one upload: cut, encode, announce and send side by side
+    inline_content.py, telling.py   small content in the commit; manifests in few bytes
     uploader.py      from dirty bytes to content that a commit can name
+    room.py          the parts put together
     workers.py       where work that would hold up the loop is done
 
 Everything here runs on one trio loop. The cache is read inline (microseconds) and written by one

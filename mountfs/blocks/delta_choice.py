@@ -54,13 +54,13 @@ class DeltaChoice:
         self._end = 0
         """Where the last chunk seen ended."""
 
-    def known_of(self, chunk_ids: Iterable[ChunkId]) -> set[ChunkId]:
-        """Return those of `chunk_ids` that the old manifests name."""
-        asked = set(chunk_ids)
-        known: set[ChunkId] = set()
-        for guide in self._guides:
-            known |= asked & guide.places.keys()
-        return known
+    def known_of_base(self, chunk_ids: Iterable[ChunkId]) -> set[ChunkId]:
+        """Return those of `chunk_ids` that the file's own base names."""
+        return _named(chunk_ids, [each for each in self._guides if each.manifest is self._base])
+
+    def known_of_all(self, chunk_ids: Iterable[ChunkId]) -> set[ChunkId]:
+        """Return those of `chunk_ids` that one of the old manifests names."""
+        return _named(chunk_ids, self._guides)
 
     def first_at_hand(self) -> DeltaBase | None:
         """Return the first chunk of the likeliest old file that is on this device."""
@@ -113,3 +113,11 @@ class DeltaChoice:
                 if chosen[nth] is None and index is not None:
                     chosen[nth] = guide.manifest.entries[index].chunk_id
         return chosen
+
+
+def _named(chunk_ids: Iterable[ChunkId], guides: Iterable[_Guide]) -> set[ChunkId]:
+    asked = set(chunk_ids)
+    named: set[ChunkId] = set()
+    for guide in guides:
+        named |= asked & guide.places.keys()
+    return named

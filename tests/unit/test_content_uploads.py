@@ -172,6 +172,23 @@ async def test_what_a_commit_misses_is_sent_when_asked_again(bench: Bench) -> No
     assert bench.server.commit_content(80_000, sent.new_content) is not None
 
 
+@pytest.mark.parametrize("size", [8 * KIB, 3 * MIB])
+async def test_what_was_trusted_in_vain_is_not_trusted_again(bench: Bench, size: int) -> None:
+    """A caller that knows nothing of trust just sends again when the commit misses something."""
+    content = whole(random_bytes(size), node_id=80_000)
+    # Kept, but never committed: the upload is reaped, and the cache is wrong about the drive.
+    await bench.blocks.uploader.keep(await bench.blocks.uploader.send(content))
+    bench.server.chunks.clear()
+    misses = 0
+    while True:
+        sent = await bench.blocks.uploader.send(content)
+        await bench.blocks.uploader.keep(sent)
+        if bench.server.commit_content(80_000, sent.new_content) is not None:
+            break
+        misses += 1
+    assert misses == 1
+
+
 async def test_a_base_that_the_server_lost_is_not_needed(bench: Bench) -> None:
     data = random_bytes(3 * MIB)
     _, base = await bench.save(whole(data))
