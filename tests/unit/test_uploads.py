@@ -83,6 +83,7 @@ async def test_announcing_again_changes_nothing_and_further_chunks_add_up() -> N
 async def test_reservations_count_against_the_quota() -> None:
     kit = await drive_with_a_chunk(quota_bytes=100)
     assert await refusal_of(kit, announcement(96)) == ErrorCode.QUOTA_EXCEEDED
+    await kit.announce_upload(OWNER, DRIVE, announcement(94))
     await kit.announce_upload(OWNER, DRIVE, announcement(95))
     answer = await kit.commit(create(1, b"more", NODE + 1, content=inline_content(b"6")))
     assert answer.answers[0].code == ErrorCode.QUOTA_EXCEEDED
