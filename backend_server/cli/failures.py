@@ -11,7 +11,7 @@ from backend_server.app import NotInitialised
 from backend_server.blocks.errors import StorageFull, StoreError
 from backend_server.config import ConfigInvalid, ServerConfig
 from backend_server.domain.refusals import Refusal
-from backend_server.metadata.errors import MetadataCorrupt, MetadataError
+from backend_server.metadata.errors import MetadataCorrupt, MetadataError, MetadataTooNew
 from backend_server.metadata.errors import StorageFull as MetadataStorageFull
 from backend_server.services.key_wrap import KeyFault, MasterKeyMismatch
 from backend_server.services.master_key import MasterKeyUnusable
@@ -37,6 +37,8 @@ def message_of(error: Exception) -> str | None:
             return f"the keys in the database are damaged: {error}"
         case StorageFull() | MetadataStorageFull():
             return f"the disk is full; make room and try again ({error})"
+        case MetadataTooNew():
+            return f"a newer mountfs-server made this database; run that one ({error})"
         case MetadataCorrupt():
             return f"the database is damaged; restore it from a backup ({error})"
         case MetadataError() | StoreError():
@@ -47,7 +49,8 @@ def message_of(error: Exception) -> str | None:
 
 @contextmanager
 def told() -> Iterator[None]:
-    """End the program with exit code 1 and one line on stderr when a known thing goes wrong."""
+    """End the program with one line on stderr when a known thing goes wrong: exit code 1, or 2
+    for flags and settings that make no sense."""
     try:
         yield
     except Exception as error:
@@ -55,7 +58,7 @@ def told() -> Iterator[None]:
         if message is None:
             raise
         Console(stderr=True, soft_wrap=True, highlight=False).print("error:", message, markup=False)
-        sys.exit(EXIT_FAILED)
+        sys.exit(EXIT_USAGE if isinstance(error, ConfigInvalid) else EXIT_FAILED)
 
 
 def listening_failure(error: OSError, config: ServerConfig) -> CommandFailed:

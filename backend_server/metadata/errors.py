@@ -6,6 +6,7 @@ MetadataError
   - StorageFull                  the administrator makes room
 + ConstraintViolated         somebody else was first (a unique email, an id)
 + MetadataCorrupt            the database is damaged or not ours
++ MetadataTooNew             a newer program made this schema; run that one
 """
 
 import sqlite3
@@ -36,6 +37,10 @@ class ConstraintViolated(MetadataError):
 
 class MetadataCorrupt(MetadataError):
     """The file is no database, or a damaged one."""
+
+
+class MetadataTooNew(MetadataError):
+    """The schema is of a revision that this program does not know."""
 
 
 # Primary result codes: the low byte of SQLite's extended ones (https://sqlite.org/rescode.html).
