@@ -35,7 +35,7 @@ from mountfs.app.control_server import serve_commands
 from mountfs.app.daemon import DOT_S, Verdict
 from mountfs.app.device import DeviceRecord, load_device
 from mountfs.app.drives import choose_drive, load_drives, store_drives
-from mountfs.app.mount_life import MountLife
+from mountfs.app.mount_life import KernelMountPoint, MountLife
 from mountfs.app.registry import Registry, RunningMount
 from mountfs.app.running_drive import RunningDrive
 from mountfs.app.start_mount import MountPlan
@@ -159,7 +159,7 @@ class _MountedDrive:
             self._invalidator,
             on_mounted=on_mounted,
         )
-        life = MountLife(self._drive, session, plan.mount_point)
+        life = MountLife(self._drive, session, KernelMountPoint(plan.mount_point))
         socket = plan.state.control_socket(plan.mount_point)
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._chunks.run)

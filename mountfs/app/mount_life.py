@@ -67,10 +67,39 @@ class Session(Protocol):
     def stop(self) -> None: ...
 
 
+class MountPoint(Protocol):
+    """Where it is mounted, in the eyes of everybody else."""
+
+    @property
+    def path(self) -> Path: ...
+
+    async def users(self) -> list[MountUser]:
+        """Return programs that use it."""
+        ...
+
+    async def unmount(self, *, lazily: bool) -> None:
+        """Unmount. Raises `MountBusy` (never when `lazily`), `SetupError`."""
+        ...
+
+
+class KernelMountPoint:
+    """`MountPoint` of the real kernel."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    async def users(self) -> list[MountUser]:
+        return await trio.to_thread.run_sync(programs_using, self.path)
+
+    async def unmount(self, *, lazily: bool) -> None:
+        # In a thread: while it runs, the kernel asks us.
+        await trio.to_thread.run_sync(lambda: unmount(self.path, lazily=lazily))
+
+
 class MountLife:
     """Serves one drive at one mount point, once."""
 
-    def __init__(self, drive: ServedDrive, session: Session, mount_point: Path) -> None:
+    def __init__(self, drive: ServedDrive, session: Session, mount_point: MountPoint) -> None:
         self._drive = drive
         self._session = session
         self._mount_point = mount_point
@@ -127,7 +156,7 @@ class MountLife:
                     return
             self._skips_last_sync = now
             try:
-                await trio.to_thread.run_sync(unmount, self._mount_point)
+                await self._mount_point.unmount(lazily=False)
             except MountBusy:
                 # Somebody came while we were syncing.
                 self._skips_last_sync = False
@@ -139,10 +168,10 @@ class MountLife:
         await send(Done(self._parked_at_end, self._drive.queue))
 
     async def _refuse_if_used(self) -> None:
-        users = await trio.to_thread.run_sync(programs_using, self._mount_point)
+        users = await self._mount_point.users()
         if users:
             raise MountBusy(
-                f"{self._mount_point} is in use by {_listed(users)}",
+                f"{self._mount_point.path} is in use by {_listed(users)}",
                 remedy="close these files or end these programs, then try again",
             )
 
@@ -196,14 +225,20 @@ class MountLife:
     async def _end_mount(self) -> None:
         await self._sync_for_a_moment()
         try:
-            await trio.to_thread.run_sync(unmount, self._mount_point)
+            await self._mount_point.unmount(lazily=False)
         except MountBusy:
-            _LOG.warning("%s is in use: its programs lose it", self._mount_point)
-            await trio.to_thread.run_sync(_unmount_lazily, self._mount_point)
-            self._session.stop()
+            _LOG.warning("%s is in use: its programs lose it", self._mount_point.path)
+            await self._end_used_mount()
         except SetupError as error:
-            _LOG.info("cannot unmount %s: %s", self._mount_point, error)
+            _LOG.info("cannot unmount %s: %s", self._mount_point.path, error)
             self._session.stop()
+
+    async def _end_used_mount(self) -> None:
+        try:
+            await self._mount_point.unmount(lazily=True)
+        except SetupError as error:
+            _LOG.info("cannot unmount %s: %s", self._mount_point.path, error)
+        self._session.stop()
 
     async def _sync_for_a_moment(self) -> None:
         if self._drive.queue.is_empty:
@@ -215,13 +250,6 @@ class MountLife:
             _LOG.info("the last sync ended early: %s", error)
         if not self._drive.queue.is_empty:
             _LOG.info("%d changes stay queued", self._drive.queue.operations)
-
-
-def _unmount_lazily(mount_point: Path) -> None:
-    try:
-        unmount(mount_point, lazily=True)
-    except SetupError as error:
-        _LOG.info("cannot unmount %s: %s", mount_point, error)
 
 
 def _listed(users: list[MountUser]) -> str:
