@@ -21,11 +21,12 @@ from typing import Final
 
 import benchmarks
 from benchmarks.figures import Column
-from benchmarks.machine import describe_machine, file_system_of, wait_for_calm
+from benchmarks.machine import OthersWatch, describe_machine, file_system_of, wait_for_calm
 from benchmarks.report import Report
 from benchmarks.seat import WAN_LINK, Link
 from benchmarks.sites import PlainSite, Site, open_drive
 from benchmarks.sizes import FULL, QUICK
+from benchmarks.summaries import median
 from benchmarks.table import render
 from benchmarks.workloads import WORKLOADS, Workload
 
@@ -98,22 +99,16 @@ def _parse(words: Sequence[str] | None) -> argparse.Namespace:
 
 @contextmanager
 def _interruptible() -> Iterator[None]:
-    """Let SIGTERM interrupt as Ctrl-C does."""
+    """Let SIGTERM interrupt as Ctrl-C does, and let only the first of them do so: half a clean-up
+    would leave mounts behind. Every step of a clean-up has a deadline."""
+    numbers = (signal.SIGINT, signal.SIGTERM)
 
     def interrupt(number: int, frame: FrameType | None) -> None:
+        for one in numbers:
+            signal.signal(one, signal.SIG_IGN)
         raise KeyboardInterrupt
 
-    before = signal.signal(signal.SIGTERM, interrupt)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
-
-
-@contextmanager
-def _uninterrupted() -> Iterator[None]:
-    """Make a second Ctrl-C wait: half a clean-up would leave mounts behind."""
-    before = {one: signal.signal(one, signal.SIG_IGN) for one in (signal.SIGINT, signal.SIGTERM)}
+    before = {one: signal.signal(one, interrupt) for one in numbers}
     try:
         yield
     finally:
@@ -132,11 +127,14 @@ def _own_folder(parent: Path | None) -> Iterator[Path]:
     try:
         yield top
     finally:
-        with _uninterrupted():
-            if f" {top}/" in Path("/proc/self/mountinfo").read_text():
-                print(f"something is still mounted below {top}: left there", file=sys.stderr)
-            else:
-                shutil.rmtree(top, ignore_errors=True)
+        if f" {top}/" in Path("/proc/self/mountinfo").read_text():
+            print(f"something is still mounted below {top}: left there", file=sys.stderr)
+        else:
+            shutil.rmtree(top, ignore_errors=True)
+
+
+def _say(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
 
 
 class _Sites:
@@ -163,11 +161,10 @@ class _Sites:
 
     def close(self, column: Column) -> None:
         if column in self._open:
-            with _uninterrupted():
-                self._open.pop(column)[1].close()
+            self._open.pop(column)[1].close()
 
     def close_all(self) -> None:
-        with _uninterrupted(), ExitStack() as closing:
+        with ExitStack() as closing:
             while self._open:
                 closing.push(self._open.popitem()[1][1])
 
@@ -193,9 +190,12 @@ class _Run:
         finally:
             self._sites.close_all()
             self._report.conditions["alarming_log_lines"] = self._alarms
-            busy = [one for shares in self._report.busy_before.values() for one in shares]
-            if busy:
-                self._report.conditions["busy_before_max"] = round(max(busy), 2)
+            shares = [one for some in self._report.others_share.values() for one in some]
+            if shares:
+                self._report.conditions["others_cpu_share"] = {
+                    "median": round(median(shares), 3),
+                    "max": round(max(shares), 3),
+                }
 
     def _measure(self, workload: Workload, column: Column, number: int) -> None:
         what = f"{workload.name}, {column.value}, round {number + 1}"
@@ -204,15 +204,18 @@ class _Run:
             site.clear()
             # What others still write out would be measured too.
             os.sync()
-            busy = wait_for_calm(self._options.patience)
-            print(f"{what} (cpu {busy:.0%} busy) …", file=sys.stderr, flush=True)
+            if self._options.patience:
+                wait_for_calm(self._options.patience)
             site.stay()
+            _say(f"{what} …")
+            watch = OthersWatch()
             found = workload.measure(site, self._sizes)
+            share = watch.share()
             self._report.add(column, found)
-            self._report.busy_before.setdefault((workload.name, column), []).append(busy)
+            self._report.others_share.setdefault((workload.name, column), []).append(share)
             for figure, value in found.items():
-                print(f"    {figure.key} {value:,.3f} {figure.unit}", file=sys.stderr, flush=True)
-            site.stay()
+                _say(f"    {figure.key} {value:,.3f} {figure.unit}")
+            _say(f"    others took {share:.0%} of the CPU")
         except Exception as error:
             traceback.print_exc()
             self._report.failures.append(f"{what}: {type(error).__name__}: {error}")

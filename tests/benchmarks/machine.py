@@ -58,3 +58,50 @@ def wait_for_calm(patience_s: float, look: Callable[[], float] = busy_share) -> 
     while (share := look()) > CALM_SHARE and time.monotonic() < gives_up_at:
         pass
     return share
+
+
+class OthersWatch:
+    """Tells which share of all cores went to processes that are not ours while it ran.
+
+    Ours are this process and its descendants, also those that ended and were waited for.
+    """
+
+    def __init__(self) -> None:
+        self._busy_before, self._all_before = _cpu_times()
+        self._ours_before = our_cpu_ticks()
+
+    def share(self) -> float:
+        busy, total = _cpu_times()
+        others = busy - self._busy_before - (our_cpu_ticks() - self._ours_before)
+        return min(1.0, max(0.0, others / max(1, total - self._all_before)))
+
+
+def our_cpu_ticks() -> int:
+    """Return the ticks that this process and its descendants have taken so far."""
+    parent_of, ticks_of = _processes()
+    ours = {os.getpid()}
+    children_of: dict[int, list[int]] = {}
+    for pid, parent in parent_of.items():
+        children_of.setdefault(parent, []).append(pid)
+    waiting = [os.getpid()]
+    while waiting:
+        for child in children_of.get(waiting.pop(), []):
+            ours.add(child)
+            waiting.append(child)
+    return sum(ticks_of.get(pid, 0) for pid in ours)
+
+
+def _processes() -> tuple[dict[int, int], dict[int, int]]:
+    """Return each process' parent, and its ticks with those of its ended children."""
+    parent_of: dict[int, int] = {}
+    ticks_of: dict[int, int] = {}
+    for entry in Path("/proc").glob("[0-9]*"):
+        try:
+            text = (entry / "stat").read_text(errors="replace")
+        except OSError:
+            continue  # it has just ended
+        # The name in parentheses may hold anything, spaces and parentheses too; proc(5).
+        fields = text.rpartition(")")[2].split()
+        parent_of[int(entry.name)] = int(fields[1])
+        ticks_of[int(entry.name)] = sum(int(one) for one in fields[11:15])
+    return parent_of, ticks_of

@@ -56,7 +56,7 @@ _EITHER_LINK: Final = {
     figures.WRITE_RSS: Mark(200, "a 1 GiB file streaming through"),
     figures.READ_RSS: Mark(200, "a 1 GiB file streaming through"),
 }
-_OF_COLUMN: Final[dict[Column, dict[Figure, Mark]]] = {
+OF_COLUMN: Final[dict[Column, dict[Figure, Mark]]] = {
     Column.PLAIN: {},
     Column.LOOPBACK: _LOOPBACK | _EITHER_LINK,
     Column.WAN: _WAN | _EITHER_LINK,
@@ -65,4 +65,4 @@ _OF_COLUMN: Final[dict[Column, dict[Figure, Mark]]] = {
 
 def mark_of(figure: Figure, column: Column) -> Mark | None:
     """Return what `figure` is to reach in `column`, if anything. Pure."""
-    return _OF_COLUMN[column].get(figure)
+    return OF_COLUMN[column].get(figure)

@@ -14,13 +14,14 @@ class Report:
     """Samples by figure and column, in the order of the rounds; what failed, in words.
 
     `conditions` is what a reader must know of the machine and the run. `has_marks` is off when
-    the sizes are not those that the marks are about.
+    the sizes are not those that the marks are about. `others_share` is how much of the CPU went
+    to processes of others, by workload and column, a round after the other.
     """
 
     has_marks: bool = True
     conditions: dict[str, Any] = field(default_factory=dict)
     samples: dict[tuple[Figure, Column], list[float]] = field(default_factory=dict)
-    busy_before: dict[tuple[str, Column], list[float]] = field(default_factory=dict)
+    others_share: dict[tuple[str, Column], list[float]] = field(default_factory=dict)
     failures: list[str] = field(default_factory=list)
 
     def add(self, column: Column, found: Mapping[Figure, float]) -> None:
@@ -64,9 +65,9 @@ class Report:
                 }
                 for figure in self.figures()
             ],
-            "busy_before": [
-                {"workload": workload, "column": column.value, "cpu_share": shares}
-                for (workload, column), shares in self.busy_before.items()
+            "others": [
+                {"workload": workload, "column": column.value, "cpu_shares": shares}
+                for (workload, column), shares in self.others_share.items()
             ],
             "failures": self.failures,
         }
