@@ -36,14 +36,9 @@ from backend_server.protocol.messages import (
 )
 from mountfs.transport import routes
 from mountfs.transport.bodies import FramesBody
-from mountfs.transport.exchange import (
-    CALL_DEADLINE_S,
-    CONNECTIONS_MAX,
-    KEEPALIVE_S,
-    Exchange,
-)
+from mountfs.transport.carrier import open_carrier
+from mountfs.transport.exchange import CALL_DEADLINE_S, Exchange
 from mountfs.transport.refusals import network_errors
-from mountfs.transport.tls import trust
 from mountfs.transport.traffic import Traffic
 
 JSON: Final = "application/json"
@@ -81,15 +76,7 @@ class ServerClient:
             if url.scheme not in ("http", "https") or not url.host:
                 raise httpx.UnsupportedProtocol(repr(server))
         if http_transport is None:
-            http_transport = httpx.AsyncHTTPTransport(
-                verify=trust(ca_file) if url.scheme == "https" else False,
-                trust_env=False,
-                limits=httpx.Limits(
-                    max_connections=CONNECTIONS_MAX,
-                    max_keepalive_connections=CONNECTIONS_MAX,
-                    keepalive_expiry=KEEPALIVE_S,
-                ),
-            )
+            http_transport = open_carrier(is_tls=url.scheme == "https", ca_file=ca_file)
         self._exchange = Exchange(
             url, http_transport, token=token, traffic=self.traffic, jitter=jitter
         )

@@ -16,13 +16,10 @@ import zstandard
 
 from backend_server.protocol.limits import MIB
 from mountfs.errors import Corruption, MountError
+from mountfs.transport.carrier import CALL_CONNECTIONS_MAX
 from mountfs.transport.refusals import network_errors, refusal_of_answer
 from mountfs.transport.traffic import Traffic
 
-CALL_CONNECTIONS_MAX: Final = 12
-CONNECTIONS_MAX: Final = CALL_CONNECTIONS_MAX + 1
-"""One more, for the long poll."""
-KEEPALIVE_S: Final = 75.0
 CONNECT_TIMEOUT_S: Final = 5.0
 READ_TIMEOUT_S: Final = 30.0
 CALL_DEADLINE_S: Final = 60.0

@@ -31,8 +31,8 @@ from backend_server.protocol.messages import (
 from harness.certificates import make_certificate
 from harness.relay import free_port
 from mountfs.errors import Corruption, DeadlinePassed, Offline, ServerBusy, SetupError
+from mountfs.transport.carrier import CALL_CONNECTIONS_MAX
 from mountfs.transport.client import ServerClient
-from mountfs.transport.exchange import CALL_CONNECTIONS_MAX
 
 DRIVE = DriveId("0" * 16)
 ACCOUNT = (
