@@ -124,6 +124,23 @@ def test_a_dropped_view_leaves_no_key_on_the_disk(tmp_path: Path) -> None:
     again.close()
 
 
+def test_what_is_left_of_a_dropped_view_is_never_taken_for_another(tmp_path: Path) -> None:
+    cache = filled(tmp_path)
+    cache.drop_view("home")
+    die(cache)
+
+    again = open_cache(tmp_path)
+    assert again.put_many("home", CHUNKS[:2]) == 2
+    assert again.put_many("other", CHUNKS[2:4]) == 2
+    assert again.contains_many("home", [one for one, _ in CHUNKS]) == {CHUNKS[0][0], CHUNKS[1][0]}
+    assert again.maintain().reclaimed_count == len(CHUNKS)
+
+    assert again.stats().value_count == 4
+    assert again.get("home", CHUNKS[1][0]) == CHUNKS[1][1]
+    assert again.get("other", CHUNKS[3][0]) == CHUNKS[3][1]
+    again.close()
+
+
 @pytest.mark.parametrize("kept", [0, 1, 4095, 4096, 8191, 8192, 20_000, 500_000, -4096, -1])
 def test_a_cut_off_database_starts_empty(tmp_path: Path, kept: int) -> None:
     filled(tmp_path).close()
