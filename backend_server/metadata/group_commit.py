@@ -39,31 +39,36 @@ class GroupCommitter:
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
+        self.engine = connection.engine
 
     def run(self, jobs: Sequence[WriteJob[Any]]) -> None:
         """Run `jobs` in order and commit them; each knows afterwards what became of it.
 
-        Durable on return. Raises nothing that a job or the database did.
+        Durable on return. Raises nothing, whatever a job or the database does: the thread that
+        calls it must go on for those that come after.
         """
-        connection = self._connection
         try:
-            transaction = connection.begin()
-        except DBAPIError as error:
-            connection.rollback()
-            _fail_all(jobs, _translated(error))
-            return
-        try:
-            for job in jobs:
-                self._run_in_savepoint(job)
-                if not is_in_transaction(connection):
-                    raise _GroupLost(job.error)
-            transaction.commit()
+            with self._connection.begin():
+                for job in jobs:
+                    self._run_in_savepoint(job)
+                    if not is_in_transaction(self._connection):
+                        raise _GroupLost(job.error)
         except _GroupLost as lost:
-            transaction.rollback()
-            _fail_all(jobs, lost.cause)
+            self._fail(jobs, lost.cause)
         except DBAPIError as error:
-            transaction.rollback()
-            _fail_all(jobs, _translated(error))
+            self._fail(jobs, _translated(error))
+        except Exception as error:  # noqa: BLE001 - see above
+            self._fail(jobs, MetadataUnavailable(f"the transaction failed: {error!r}"))
+
+    def _fail(self, jobs: Sequence[WriteJob[Any]], error: Exception) -> None:
+        """Answer every job that nothing was made, and leave a connection that works."""
+        for job in jobs:
+            job.result = None
+            if job.error is None:
+                job.error = error
+        if is_in_transaction(self._connection):
+            # Rolling back failed as well: this connection has had it. The next use opens another.
+            self._connection.invalidate()
 
     def _run_in_savepoint(self, job: WriteJob[Any]) -> None:
         connection = self._connection
@@ -97,10 +102,3 @@ class _GroupLost(Exception):
 
 def _translated(error: DBAPIError) -> Exception:
     return translate(error) or error
-
-
-def _fail_all(jobs: Sequence[WriteJob[Any]], error: Exception) -> None:
-    for job in jobs:
-        job.result = None
-        if job.error is None:
-            job.error = error

@@ -187,3 +187,36 @@ async def test_jobs_that_shared_a_lost_transaction_all_hear_of_it(tmp_path: Path
     committer.run(after)
     assert after[0].result == "made"
     await executor.close()
+
+
+@pytest.mark.parametrize("statement", ["BEGIN IMMEDIATE", "SAVEPOINT job", "RELEASE job", "COMMIT"])
+async def test_a_transaction_that_fails_fails_all_its_jobs_and_none_that_comes_after(
+    tmp_path: Path, statement: str
+) -> None:
+    kit, _ = await drive_with_a_tree(InlineExecutor, tmp_path / "metadata.db")
+    before = await dump(kit)
+    await kit.database.close()
+    executor = InlineExecutor(Connections(str(tmp_path / "metadata.db")))
+    insert = "INSERT INTO segments VALUES ('d', randomblob(32), x'00')"
+    jobs = [WriteJob(lambda connection: connection.exec_driver_sql(insert).close()) for _ in "ab"]
+
+    def fail(*arguments: Any) -> None:
+        if statement == "COMMIT" or statement in arguments:
+            raise InjectedFault
+
+    engine = executor.committer.engine
+    hook = "commit" if statement == "COMMIT" else "before_cursor_execute"
+    event.listen(engine, hook, fail)
+    executor.committer.run(jobs)
+    event.remove(engine, hook, fail)
+    assert all(isinstance(job.error, MetadataError) for job in jobs)
+    assert await executor.read(_count_segments) == len(before["segments"])
+    after = WriteJob(lambda connection: connection.exec_driver_sql(insert).close())
+    executor.committer.run([after])
+    assert after.error is None
+    assert await executor.read(_count_segments) == len(before["segments"]) + 1
+    await executor.close()
+
+
+def _count_segments(connection: Connection) -> int:
+    return int(connection.exec_driver_sql("SELECT count(*) FROM segments").scalar_one())
