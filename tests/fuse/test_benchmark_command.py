@@ -13,7 +13,7 @@ from harness.waiting import wait_until
 pytestmark = pytest.mark.fuse
 
 PROGRAM = Path(__file__).parent.parent / "benchmarks"
-QUICKLY = ("--quick", "--rounds=1", "--patience=0", "--link=loopback")
+QUICKLY = ("--quick", "--rounds=1", "--patience=0", "--again=0", "--link=loopback")
 
 
 def _is_mounted_below(folder: Path) -> bool:
