@@ -49,7 +49,3 @@ class Touches:
 
     def __contains__(self, key: bytes) -> bool:
         return key in self._last_use
-
-    def is_empty(self) -> bool:
-        """Whether no use waits to be written."""
-        return not self._last_use

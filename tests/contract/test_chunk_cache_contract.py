@@ -233,6 +233,19 @@ def test_upkeep_goes_from_the_high_to_the_low_watermark(open_cache: Opener) -> N
     assert cache.stats().used_bytes > 83 * each
 
 
+def test_upkeep_is_done_although_reads_go_on(cache: ChunkCache) -> None:
+    cache.put_many("home", numbered(range(20), 1000))
+    for index in range(20):
+        cache.get("home", chunk_id(index))
+    reads_before = cache.stats().hit_count
+    assert not cache.maintain(count_max=0).is_done
+
+    while not cache.maintain(count_max=8).is_done:
+        cache.get("home", chunk_id(3))
+
+    assert cache.stats().hit_count - reads_before <= 4
+
+
 def test_a_lower_limit_is_reached_in_bounded_steps(open_cache: Opener) -> None:
     each = charged_bytes_of(100)
     cache = open_cache(1000 * each)

@@ -30,7 +30,7 @@ def test_uses_come_out_oldest_first() -> None:
     assert b"a" in touches
     assert touches.take(2) == [b"b", b"c"]
     assert touches.take(2) == [b"a"]
-    assert touches.is_empty()
+    assert touches.take(2) == []
 
 
 def test_the_unused_are_ordered_last() -> None:
