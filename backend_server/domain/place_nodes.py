@@ -1,6 +1,6 @@
 """Whether dentries may change, all at once, judged by the outcome. Pure."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 from msgspec.structs import replace
 
@@ -20,7 +20,7 @@ from backend_server.protocol.identity import NO_NODE, ROOT_NODE
 from backend_server.protocol.messages import DentryState, NodeKind, PlaceNodes
 
 Key = tuple[int, bytes]
-Links = dict[int, frozenset[Key]]
+Links = dict[int, set[Key]]
 
 
 def decide_place_nodes(tree: Tree, operation: PlaceNodes, *, sequence: int) -> Verdict:
@@ -33,6 +33,8 @@ def decide_place_nodes(tree: Tree, operation: PlaceNodes, *, sequence: int) -> V
     if rejection is not None:
         return rejection
     outcome = _links_after(tree, operation)
+    if _removes_unseen_head(tree, operation, outcome):
+        return STALE
     rejection = _find_broken_law(tree, operation, outcome)
     if rejection is not None:
         return rejection
@@ -69,6 +71,15 @@ def _find_mismatch(tree: Tree, operation: PlaceNodes) -> Rejection | None:
     return None
 
 
+def _removes_unseen_head(tree: Tree, operation: PlaceNodes, outcome: Links) -> bool:
+    """Whether a file would go whose newest content the caller has not seen."""
+    seen = {head.node_id: head.revision for head in operation.heads}
+    return any(
+        not links and node_id in seen and tree.nodes[node_id].revision != seen[node_id]
+        for node_id, links in outcome.items()
+    )
+
+
 def _links_after(tree: Tree, operation: PlaceNodes) -> Links:
     """Return the live dentries of every node that gains or loses one, as they will be."""
     outcome: Links = {}
@@ -81,8 +92,11 @@ def _links_after(tree: Tree, operation: PlaceNodes) -> Links:
                 continue
             links = outcome.get(node_id)
             if links is None:
-                links = tree.links[node_id]
-            outcome[node_id] = links - {key} if node_id == change.expected else links | {key}
+                links = outcome[node_id] = set(tree.links[node_id])
+            if node_id == change.expected:
+                links.remove(key)
+            else:
+                links.add(key)
     return outcome
 
 
@@ -111,7 +125,7 @@ def _is_inside_itself(tree: Tree, folder_id: int, outcome: Links) -> bool:
     seen = {folder_id}
     at = folder_id
     while True:
-        links = outcome[at] if at in outcome else tree.links.get(at, frozenset())
+        links: Collection[Key] = outcome[at] if at in outcome else tree.links.get(at, ())
         if not links:
             return False
         ((at, _name),) = links

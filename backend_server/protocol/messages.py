@@ -335,17 +335,27 @@ class DentryChange(msgspec.Struct, frozen=True, array_like=True):
     node_id: int
 
 
-class PlaceNodes(msgspec.Struct, frozen=True, array_like=True, tag="place"):
+class KnownHead(msgspec.Struct, frozen=True, array_like=True):
+    """The head of a file that the caller has seen."""
+
+    node_id: int
+    revision: int
+
+
+class PlaceNodes(msgspec.Struct, frozen=True, array_like=True, omit_defaults=True, tag="place"):
     """Change dentries, all at once: link, remove, rename, exchange and any cycle of renames.
 
     Judged by its outcome only: a folder ends with one dentry, or with none and empty; no folder
-    is inside itself; a node that ends without dentries becomes a tombstone.
+    is inside itself; a node that ends without dentries becomes a tombstone. Removing never beats
+    editing: of each file that it may leave without a dentry the operation says in `heads` what it
+    has seen, and is stale when there is a newer head.
     """
 
     number: int
     group: int
     changes: list[DentryChange]
     ctime_ns: int
+    heads: list[KnownHead] = []
 
 
 class SetContent(msgspec.Struct, frozen=True, array_like=True, tag="content"):

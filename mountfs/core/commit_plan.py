@@ -16,6 +16,7 @@ from backend_server.protocol.limits import COMMIT_INLINE_BYTES_MAX, COMMIT_OPERA
 from backend_server.protocol.messages import (
     CreateNode,
     DentryChange,
+    KnownHead,
     NewContent,
     NodeKind,
     Operation,
@@ -75,6 +76,8 @@ class LocalState:
     """Nodes whose changes wait for something else: parked, or just vacated."""
     kind_of: Callable[[int], int] = field(repr=False)
     """Kind of any node (NodeKind), for folders that are removed."""
+    head_of: Callable[[int], int] = field(repr=False)
+    """The revision of a file that this device has seen; 0 for none, and for what is no file."""
 
 
 class PlannedOperation(NamedTuple):
@@ -277,8 +280,8 @@ class _Plan:
             ctime_ns = max(
                 (state.nodes[n].ctime_ns for n in unit.nodes if n in state.nodes), default=0
             )
-            number = self._number()
-            self._put(PlaceNodes(number, group, changes, ctime_ns), 0, touched, ())
+            placement = PlaceNodes(self._number(), group, changes, ctime_ns, self._heads(changes))
+            self._put(placement, 0, touched, ())
         for node_id, row in creating.items():
             self._create(state.nodes[node_id], row, group)
         for row in links:
@@ -316,6 +319,15 @@ class _Plan:
                 ),
                 node.touched, (), (),
             )  # fmt: skip
+
+    def _heads(self, changes: Sequence[DentryChange]) -> list[KnownHead]:
+        """What was seen of the files that the changes take a name from."""
+        taken = {change.expected for change in changes} - {change.node_id for change in changes}
+        return [
+            KnownHead(node_id, head)
+            for node_id in sorted(taken)
+            if node_id and (head := self._state.head_of(node_id))
+        ]
 
     def _create(self, node: NodeChange, row: DentryRow, group: int) -> None:
         content = self._state.contents.get(node.node_id)

@@ -110,6 +110,7 @@ def apply(
     settlement = Settlement(state)
     seen_names = {key: state.tree.child(*key) for key in pulled.dentries}
     seen_nodes = {node_id: state.tree.node(node_id) for node_id in present}
+    heads = {node_id: _head(state, node_id) for node_id in present}
     with state.database.transaction():
         before = remember_before(state, removed)
         if answers is not None:
@@ -121,6 +122,7 @@ def apply(
             keys=set(pulled.dentries) | settlement.applied_keys,
             nodes=set(present),
             removed=removed,
+            edited=_edited_by_others(pulled, heads, settlement.applied_revisions),
             applied_revisions=settlement.applied_revisions,
             ready_manifests=ready_manifests,
             knotted=settlement.knotted_keys if untie else set(),
@@ -142,6 +144,22 @@ def apply(
         elif record[:7] != now[:7] or record.size_bytes != now.size_bytes:
             view.attributes.add(node_id)
     return Applied(view, settlement, rebase.conflicts)
+
+
+def _head(state: StateStore, node_id: int) -> int | None:
+    record = state.mirror.node(node_id)
+    return record.revision if record is not None else None
+
+
+def _edited_by_others(
+    pulled: Pulled, heads: Mapping[int, int | None], own: Mapping[int, int]
+) -> set[int]:
+    """Return the files that have a new head which is not ours. Pure."""
+    return {
+        node_id
+        for node_id, head in heads.items()
+        if head is not None and pulled.nodes[node_id].revision not in (head, own.get(node_id))
+    }
 
 
 def _add_removals(state: StateStore, pulled: Pulled) -> None:

@@ -83,6 +83,7 @@ def plan_batch(
         unready=unready,
         held=held,
         kind_of=lambda node_id: _kind_of(state, node_id),
+        head_of=lambda node_id: _head_of(state, node_id),
     )
     return plan_commit(
         facts,
@@ -143,6 +144,11 @@ def _without_inline(operation: Operation) -> Operation:
 def _kind_of(state: StateStore, node_id: int) -> int:
     record = state.tree.node(node_id)
     return record.kind if record is not None else NodeKind.REMOVED
+
+
+def _head_of(state: StateStore, node_id: int) -> int:
+    record = state.mirror.node(node_id)
+    return record.revision if record is not None else 0
 
 
 def _vacated(state: StateStore) -> Iterator[LocalDentry]:

@@ -54,6 +54,7 @@ class Rebase:
         keys: Set[Key],
         nodes: Set[int],
         removed: Set[int],
+        edited: Set[int],
         applied_revisions: Mapping[int, int],
         ready_manifests: Mapping[int, bytes],
         knotted: Set[Key],
@@ -64,6 +65,7 @@ class Rebase:
             keys: Dentries that the feed or a settled batch touched.
             nodes: Nodes that it brought.
             removed: Nodes that it removed.
+            edited: Files to which it brought a head that is not ours.
             applied_revisions: Revisions that are our own commits, by node.
             ready_manifests: Ids of our contents as far as they are known, by node.
             knotted: Renames and removals that the server refused to make.
@@ -77,6 +79,8 @@ class Rebase:
             self._rebase_attributes(node_id)
         for key in sorted(keys):
             self._rebase_dentry(key)
+        for node_id in sorted(edited):
+            self._keep_edited(node_id)
         touched = nodes | removed | applied_revisions.keys()
         for node_id in [node for node in sorted(touched) if node in self._state.overlays]:
             self._rebase_content(
@@ -117,10 +121,23 @@ class Rebase:
             self._state.changes.drop_dentry(row.key)
             self._view.dentries.add(row.key)
 
+    def _keep_edited(self, node_id: int) -> None:
+        """A file that was removed or replaced here was edited elsewhere: the edit keeps its name.
+
+        What was saved over it here gets another.
+        """
+        if self._state.tree.places(node_id):
+            return
+        for key in self._state.mirror.places(node_id):
+            row = self._state.changes.dentries.get(key)
+            if row is not None:
+                self._collide(row, node_id)
+
     def _collide(self, row: LocalDentry, remote: int) -> None:
         """Two different nodes want one name: folders merge, else ours is renamed."""
         changes, tree = self._state.changes, self._state.tree
-        ours, theirs = tree.node(row.node_id), self._state.mirror.node(remote)
+        ours = tree.node(row.node_id) if row.node_id else None
+        theirs = self._state.mirror.node(remote)
         changes.drop_dentry(row.key)
         self._view.dentries.add(row.key)
         if ours is None:

@@ -43,7 +43,13 @@ class View:
         return self.state.inodes.node_of(inode)
 
     def inode_of(self, node_id: int) -> Inode:
-        return Inode(self.state.inodes.inode_of(node_id))
+        inode = self.state.inodes.inode_of(node_id)
+        if inode in self.table.orphans:
+            # The node lost its last name here and got one again from elsewhere, while programs
+            # still hold the old file: who looks now finds another inode.
+            inode = self.new_node_id()
+            self.state.inodes.point(inode, node_id)
+        return Inode(inode)
 
     def record(self, inode: Inode) -> NodeRecord:
         """Return the node behind an inode, also of an orphan.

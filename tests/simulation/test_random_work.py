@@ -16,7 +16,7 @@ from trio.testing import MockClock
 from mountfs.errors import FileSystemError
 from simulation.world import Device, World, open_world
 
-SEEDS = range(24)
+SEEDS = range(60)
 STEPS = 60
 NAMES = ("a", "b", "c")
 FOLDERS = ("", "d/", "e/", "d/f/")
