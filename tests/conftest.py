@@ -14,10 +14,11 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from harness.device import Device
-from harness.fixtures import NewDevice, NewMount, NewRelay, NewServer, SharedDrive, Watched
-from harness.mount import Mount, can_mount, check_everything_arrived
+from harness.fixtures import NewDevice, NewMount, NewRelay, NewServer, Watched
+from harness.mount import Mount, can_mount
 from harness.relay import Relay
 from harness.server import Account, Server
+from harness.shared_drive import SharedDrive, open_shared_drive
 
 settings.register_profile("dev", max_examples=60, deadline=None)
 settings.register_profile(
@@ -146,38 +147,16 @@ def relay(new_relay: NewRelay) -> Relay:
 
 @pytest.fixture(scope="module")
 def shared_drive(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SharedDrive]:
-    """One server and two mounts for the whole module. For tests that neither kill nor cut."""
-    top = tmp_path_factory.mktemp("drive")
-    with ExitStack() as at_end:
-        server = Server(top / "server")
-        at_end.callback(server.stop)
-        server.initialize()
-        server.start()
-        account = server.add_account()
-        mounts = []
-        for name in ("here", "there"):
-            device = Device(top / name)
-            device.login(server.url, account)
-            mount = Mount(device, device.folder / "drive")
-            at_end.callback(mount.clean_up)
-            mount.start()
-            mounts.append(mount)
-        yield SharedDrive(mounts[0], mounts[1], server)
+    """One server and two mounts for the whole module. For tests that kill nothing."""
+    with open_shared_drive(tmp_path_factory.mktemp("drive")) as opened:
+        yield opened
 
 
 @pytest.fixture
-def drive(shared_drive: SharedDrive, request: pytest.FixtureRequest) -> Iterator[SharedDrive]:
+def drive(shared_drive: SharedDrive) -> Iterator[SharedDrive]:
     """The module's drive; after the test everything must have arrived, and no log may alarm."""
-    mounts = (shared_drive.here, shared_drive.there)
-    processes = (*(mount.process for mount in mounts), shared_drive.server.process)
-    for mount in mounts:
-        mount.watch_for_hanging()
-    before = {process.name: len(process.alarms()) for process in processes}
-    yield shared_drive
-    check_everything_arrived(*mounts)
-    for process in processes:
-        alarms = process.alarms()[before[process.name] :]
-        assert not alarms, f"alarms in the log of {process.name}:\n" + "\n".join(alarms)
+    with shared_drive.used_by_one_test():
+        yield shared_drive
 
 
 @pytest.fixture

@@ -57,6 +57,11 @@ def format_rate(bits_per_second: float) -> str:
     return f"{format_bytes(bits_per_second / 8)}/s" if bits_per_second >= 8 else "–"
 
 
+def printable(name: str) -> str:
+    """Return `name` without what would steer a terminal or cannot be encoded. Pure."""
+    return "".join(character if character.isprintable() else "�" for character in name)
+
+
 def saved_bytes(status: MountStatus) -> int:
     """Return the bytes that did not travel, in all. Pure."""
     moved = status.transfers

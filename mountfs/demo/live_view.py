@@ -16,6 +16,7 @@ from mountfs.demo.figures import (
     describe_queue,
     format_bytes,
     format_rate,
+    printable,
     saved_bytes,
 )
 

@@ -4,7 +4,7 @@ import time
 from collections.abc import Iterator
 
 from mountfs.app.status import MountStatus, Transfers
-from mountfs.demo.figures import NewHappenings, describe_queue, format_bytes, saved_bytes
+from mountfs.demo.figures import NewHappenings, describe_queue, format_bytes, printable, saved_bytes
 
 
 class PlainView:
@@ -25,7 +25,7 @@ class PlainView:
             self._was_online = status.online
         for happening in self._happenings.of(status):
             at = time.strftime("%H:%M:%S", time.localtime(happening.at))
-            yield f"{at}  {happening.what}  {happening.path}"
+            yield f"{at}  {happening.what}  {printable(happening.path)}"
         moved = status.transfers
         has_moved = (moved.bytes_up, moved.bytes_down) != (
             self._moved.bytes_up,

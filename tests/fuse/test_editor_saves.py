@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from harness.fixtures import SharedDrive
 from harness.mount import become_visible
+from harness.shared_drive import SharedDrive
 from harness.trees import names_in
 from harness.waiting import wait_until
 

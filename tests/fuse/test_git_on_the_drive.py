@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from harness.fixtures import SharedDrive
 from harness.mount import check_everything_arrived
 from harness.programs import output_of
+from harness.shared_drive import SharedDrive
 from harness.sources import make_source_tree
 
 pytestmark = pytest.mark.fuse

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from harness.fixtures import SharedDrive
 from harness.mount import become_visible
+from harness.shared_drive import SharedDrive
 from harness.trees import names_in, same_as_on_plain_folder
 
 pytestmark = pytest.mark.fuse

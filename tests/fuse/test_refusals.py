@@ -229,7 +229,7 @@ def test_a_revoked_device(
     server: Server, account: Account, device: NewDevice, mounted: NewMount
 ) -> None:
     mount = mounted(device("laptop"))
-    mount.process.expected += ["revoked"]
+    mount.process.expected += ["log in again"]
     (mount.path / "before").write_bytes(b"before")
     mount.sync()
     _revoke_over_the_api(server, account, "laptop")
@@ -242,7 +242,7 @@ def test_an_expired_token_and_a_new_login(
     server: Server, account: Account, device: NewDevice, mounted: NewMount
 ) -> None:
     mount = mounted(device("laptop"))
-    mount.process.expected += ["expired"]
+    mount.process.expected += ["log in again"]
     (mount.path / "before").write_bytes(b"before")
     mount.sync()
     _turn_away(server, "UPDATE devices SET expires_at_ms = 1")

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from harness.fixtures import SharedDrive
 from harness.mount import check_everything_arrived
 from harness.programs import output_of
+from harness.shared_drive import SharedDrive
 from harness.trees import same_as_on_plain_folder
 
 pytestmark = pytest.mark.fuse

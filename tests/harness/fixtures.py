@@ -46,10 +46,3 @@ class Watched:
         for process in self._processes:
             alarms = process.alarms()
             assert not alarms, f"alarms in the log of {process.name}:\n" + "\n".join(alarms)
-
-
-class SharedDrive:
-    """Two mounts that the tests of one module share; each test works in a folder of its own."""
-
-    def __init__(self, here: Mount, there: Mount, server: Server) -> None:
-        self.here, self.there, self.server = here, there, server
