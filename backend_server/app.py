@@ -29,7 +29,9 @@ from backend_server.blocks.local_folder import LocalFolderStore
 from backend_server.blocks.metered import MeteredStore
 from backend_server.blocks.verifying import VerifyingStore
 from backend_server.blocks.worker_threads import InlineThreads, Threads, WorkerThreads
+from backend_server.clock import wall_clock_ms
 from backend_server.config import ServerConfig
+from backend_server.data_folder import load_existing_key
 from backend_server.maintenance.reap import reap_for_ever
 from backend_server.metadata.connections import Connections
 from backend_server.metadata.database import Database
@@ -48,7 +50,6 @@ from backend_server.services.load_account import LoadAccount
 from backend_server.services.load_changes import LoadChanges
 from backend_server.services.load_snapshot_page import LoadSnapshotPage
 from backend_server.services.log_in import LogIn, LogInLimits
-from backend_server.services.master_key import load_master_key
 from backend_server.services.passwords import Passwords
 from backend_server.services.poll_changes import PollChanges
 from backend_server.services.reap_uploads import ReapUploads
@@ -59,15 +60,6 @@ STORE_THREADS: Final = 4
 CODEC_THREADS: Final = 2
 PASSWORD_THREADS: Final = 2
 """Each takes 64 MiB while it hashes."""
-
-
-class NotInitialised(Exception):
-    """The data folder holds no server. The message says what to do."""
-
-
-def wall_clock_ms() -> int:
-    """Return Unix milliseconds."""
-    return time.time_ns() // 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,19 +213,6 @@ async def open_server(
     finally:
         with anyio.CancelScope(shield=True):
             await server.aclose()
-
-
-def load_existing_key(config: ServerConfig) -> MasterKey:
-    """Return the master key of a data folder that `init` made.
-
-    Raises:
-        NotInitialised, MasterKeyUnusable: As they say.
-    """
-    if not config.database_file.is_file() or not config.blocks_folder.is_dir():
-        raise NotInitialised(
-            f"{config.data} holds no server; run: mountfs-server init --data {config.data}"
-        )
-    return load_master_key(config.master_key_file)
 
 
 def cursor_key_of(master: MasterKey) -> bytes:

@@ -87,17 +87,25 @@ class World:
         return self._store
 
     async def log_in(self, email: str = EMAIL, password: str = PASSWORD) -> "Device":
-        answer = await self.try_log_in(email, password)
-        assert answer.status_code == 200, answer.text
-        session = msgspec.json.decode(answer.content, type=SessionAnswer)
-        device = Device(self.http, session)
-        account = msgspec.json.decode((await device.get("/v1/account")).content, type=AccountAnswer)
-        device.account, device.drive = account, account.drives[0]
-        return device
+        return await log_in(self.http, email, password)
 
     async def try_log_in(self, email: str = EMAIL, password: str = PASSWORD) -> httpx.Response:
-        body = msgspec.json.encode(SessionRequest(email, password, "a laptop"))
-        return await self.http.post("/v1/sessions", content=body)
+        return await try_log_in(self.http, email, password)
+
+
+async def try_log_in(http: httpx.AsyncClient, email: str, password: str) -> httpx.Response:
+    body = msgspec.json.encode(SessionRequest(email, password, "a laptop"))
+    return await http.post("/v1/sessions", content=body)
+
+
+async def log_in(http: httpx.AsyncClient, email: str, password: str) -> "Device":
+    answer = await try_log_in(http, email, password)
+    assert answer.status_code == 200, answer.text
+    device = Device(http, msgspec.json.decode(answer.content, type=SessionAnswer))
+    account = await device.get("/v1/account")
+    device.account = msgspec.json.decode(account.content, type=AccountAnswer)
+    device.drive = device.account.drives[0]
+    return device
 
 
 class Device:
@@ -109,20 +117,20 @@ class Device:
     def __init__(self, http: httpx.AsyncClient, session: SessionAnswer) -> None:
         self.session = session
         self._http = http
-        self._headers = {"authorization": f"Bearer {session.token}"}
+        self.headers = {"authorization": f"Bearer {session.token}"}
 
     async def get(self, path: str, **params: str) -> httpx.Response:
-        return await self._http.get(path, headers=self._headers, params=params)
+        return await self._http.get(path, headers=self.headers, params=params)
 
     async def delete(self, path: str) -> httpx.Response:
-        return await self._http.delete(path, headers=self._headers)
+        return await self._http.delete(path, headers=self.headers)
 
     async def post(
         self, path: str, body: object, *, headers: dict[str, str] | None = None
     ) -> httpx.Response:
         content = body if isinstance(body, bytes) else encode(body)
         return await self._http.post(
-            path, content=content, headers={**self._headers, **(headers or {})}
+            path, content=content, headers={**self.headers, **(headers or {})}
         )
 
     def path(self, call: str, drive_id: str | None = None) -> str:
@@ -155,14 +163,20 @@ class Device:
         assert answer.status_code == 200, answer.text
         reader = FrameReader()
         frames = [
-            (decode(header, BlockHeader), payload)
-            for header, payload in reader.feed(answer.content)
+            (decode(header, BlockHeader), block) for header, block in reader.feed(answer.content)
         ]
         reader.finish()
         return frames
 
+    async def fetch_all(self, *plaintexts: bytes) -> list[tuple[BlockHeader, bytes]]:
+        return await self.fetch(*(WantedChunk(self.chunk_id(each)) for each in plaintexts))
+
+    def fetch_request(self, *plaintexts: bytes) -> bytes:
+        wanted = [WantedChunk(self.chunk_id(each)) for each in plaintexts]
+        return encode(FetchRequest([FetchGroup(NODE, 1, wanted)]))
+
     async def fetch_plain(self, *plaintexts: bytes) -> list[bytes]:
-        frames = await self.fetch(*(WantedChunk(self.chunk_id(each)) for each in plaintexts))
+        frames = await self.fetch_all(*plaintexts)
         return [decode_block(block) for _, block in frames]
 
     def create(self, number: int, name: bytes, content: NewContent | None = None) -> CreateNode:

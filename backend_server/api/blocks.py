@@ -8,7 +8,7 @@ from litestar.params import FromPath, FromQuery
 from litestar.response import Stream
 
 from backend_server.api.authentication import caller_of
-from backend_server.api.bodies import Bodies, answer_frames, refuse_declared_length
+from backend_server.api.bodies import Bodies, answer_frames, read_parts, refuse_declared_length
 from backend_server.api.openapi import described
 from backend_server.api.use_cases import UseCases
 from backend_server.domain.refusals import Refusal
@@ -40,7 +40,7 @@ def block_routes(use_cases: UseCases, *, bodies: Bodies) -> list[HTTPRouteHandle
         except ValueError:
             raise Refusal(ErrorCode.MALFORMED, "`upload` is hexadecimal.") from None
         answer = await use_cases.receive_blocks(
-            caller, DriveId(drive_id), upload_id, request.stream()
+            caller, DriveId(drive_id), upload_id, read_parts(request)
         )
         return await bodies.answer_message(request, answer)
 

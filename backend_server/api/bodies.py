@@ -4,7 +4,8 @@ What comes in is bounded twice: as it arrives and, when compressed, as it would 
 zstd must declare its size, so nothing is allocated before the bound is checked.
 """
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing
 from http import HTTPStatus
 from typing import Any, Final, TypeVar
 
@@ -101,12 +102,29 @@ async def read_bounded(request: AnyRequest, *, bytes_max: int) -> bytes:
     refuse_declared_length(request, bytes_max=bytes_max)
     parts: list[bytes] = []
     length = 0
-    async for part in request.stream():
-        length += len(part)
-        if length > bytes_max:
-            raise Refusal(ErrorCode.TOO_LARGE, f"This body has at most {bytes_max} bytes.")
-        parts.append(part)
+    async with aclosing(read_parts(request)) as arriving:
+        async for part in arriving:
+            length += len(part)
+            if length > bytes_max:
+                raise Refusal(ErrorCode.TOO_LARGE, f"This body has at most {bytes_max} bytes.")
+            parts.append(part)
     return parts[0] if len(parts) == 1 else b"".join(parts)
+
+
+async def read_parts(request: AnyRequest) -> AsyncGenerator[bytes, None]:
+    """Yield the body of a request as it arrives; unbounded, so the reader counts.
+
+    Raises:
+        Refusal: MALFORMED: the client went away in the middle. Nobody hears it.
+    """
+    while True:
+        event = await request.receive()
+        if event["type"] != "http.request":
+            raise Refusal(ErrorCode.MALFORMED, "The body was cut off.")
+        if part := event.get("body"):
+            yield part
+        if not event.get("more_body"):
+            return
 
 
 def refuse_declared_length(request: AnyRequest, *, bytes_max: int) -> None:

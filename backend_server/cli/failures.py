@@ -5,16 +5,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from rich.console import Console
-
-from backend_server.app import NotInitialised
-from backend_server.blocks.errors import StorageFull, StoreError
 from backend_server.config import ConfigInvalid, ServerConfig
-from backend_server.domain.refusals import Refusal
-from backend_server.metadata.errors import MetadataCorrupt, MetadataError, MetadataTooNew
-from backend_server.metadata.errors import StorageFull as MetadataStorageFull
-from backend_server.services.key_wrap import KeyFault, MasterKeyMismatch
-from backend_server.services.master_key import MasterKeyUnusable
 
 EXIT_FAILED = 1
 EXIT_USAGE = 2
@@ -26,6 +17,15 @@ class CommandFailed(Exception):
 
 def message_of(error: Exception) -> str | None:
     """Return what to tell about `error`, or None if it is a mistake of ours. Pure."""
+    # Imported when something failed, not by every command: they take half a second.
+    from backend_server.blocks.errors import StorageFull, StoreError
+    from backend_server.data_folder import NotInitialised
+    from backend_server.domain.refusals import Refusal
+    from backend_server.metadata.errors import MetadataCorrupt, MetadataError, MetadataTooNew
+    from backend_server.metadata.errors import StorageFull as MetadataStorageFull
+    from backend_server.services.key_wrap import KeyFault, MasterKeyMismatch
+    from backend_server.services.master_key import MasterKeyUnusable
+
     match error:
         case CommandFailed() | NotInitialised() | MasterKeyUnusable() | ConfigInvalid():
             return str(error)
@@ -57,6 +57,8 @@ def told() -> Iterator[None]:
         message = message_of(error)
         if message is None:
             raise
+        from rich.console import Console
+
         Console(stderr=True, soft_wrap=True, highlight=False).print("error:", message, markup=False)
         sys.exit(EXIT_USAGE if isinstance(error, ConfigInvalid) else EXIT_FAILED)
 

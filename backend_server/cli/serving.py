@@ -88,16 +88,17 @@ def serve(config: ServerConfig, *, as_json: bool) -> None:
 
 
 async def _serve(config: ServerConfig, *, as_json: bool) -> None:
-    with _listen(config) as listener:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    with _bind(config) as listener:
         async with open_server(config) as server:
             port = _port_of(listener)
+            # Not earlier: whoever can connect is answered.
+            listener.listen(_BACKLOG)
             embedded = _EmbeddedServer(server.asgi, listener, config)
-            # The socket takes connections from here on; they are answered as soon as it serves.
             serving = asyncio.create_task(embedded.serve())
-            stop = asyncio.Event()
-            loop = asyncio.get_running_loop()
-            for number in (signal.SIGTERM, signal.SIGINT):
-                loop.add_signal_handler(number, stop.set)
             _announce(config, port, as_json=as_json)
             stopping = asyncio.create_task(stop.wait())
             await asyncio.wait({serving, stopping}, return_when=asyncio.FIRST_COMPLETED)
@@ -117,13 +118,16 @@ async def _drain(server: ServerApp, embedded: Server, serving: asyncio.Task[None
         serving.cancel()
 
 
-def _listen(config: ServerConfig) -> socket.socket:
+def _bind(config: ServerConfig) -> socket.socket:
     family = socket.AF_INET6 if ":" in config.host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
     try:
-        listener = socket.create_server((config.host, config.port), family=family, backlog=_BACKLOG)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.setblocking(False)
+        listener.bind((config.host, config.port))
     except OSError as error:
+        listener.close()
         raise listening_failure(error, config) from error
-    listener.setblocking(False)
     return listener
 
 

@@ -6,10 +6,11 @@ from typing import TypeVar
 
 from argon2 import PasswordHasher
 
-from backend_server.app import load_existing_key, wall_clock_ms
 from backend_server.blocks.worker_threads import WorkerThreads
 from backend_server.cli.serve_lock import ServedAlready, serve_lock
+from backend_server.clock import wall_clock_ms
 from backend_server.config import ServerConfig
+from backend_server.data_folder import load_existing_key
 from backend_server.metadata.account_rows import AccountSummary, load_account_summaries
 from backend_server.metadata.database import Database
 from backend_server.protocol.identity import AccountId

@@ -32,12 +32,12 @@ async def test_messages_travel_compressed_where_agreed(world: World) -> None:
     assert len(decode(answer.content, CommitAnswer).answers) == 200
     raw = await world.http.get(
         device.path("snapshot"),
-        headers={**device._headers, "accept-encoding": "gzip, zstd;q=0.5"},
+        headers={**device.headers, "accept-encoding": "gzip, zstd;q=0.5"},
     )
     assert raw.headers["content-encoding"] == "zstd"
     assert len(decode(raw.content, ChangesPage).nodes) == 201
     plain = await world.http.get(
-        device.path("snapshot"), headers={**device._headers, "accept-encoding": "zstd;q=0"}
+        device.path("snapshot"), headers={**device.headers, "accept-encoding": "zstd;q=0"}
     )
     assert "content-encoding" not in plain.headers
     tiny = await device.get("/v1/account")
@@ -92,7 +92,7 @@ async def test_bodies_are_bounded_as_sent_and_as_decompressed(world: World) -> N
             yield bytes(1 * MIB)
 
     streamed = await world.http.post(
-        device.path("commits"), content=endless(), headers=device._headers
+        device.path("commits"), content=endless(), headers=device.headers
     )
     assert code_of(streamed) is ErrorCode.TOO_LARGE
     session = await world.http.post("/v1/sessions", content=b" " * (JSON_BODY_BYTES_MAX + 1))
