@@ -101,6 +101,8 @@ def _happenings(status: MountStatus) -> RenderableType:
     for happening in status.recent[:HAPPENINGS_SHOWN]:
         at = time.strftime("%H:%M:%S", time.localtime(happening.at))
         table.add_row(
-            Text(at, style=_QUIET), Text(happening.what, style="cyan"), Text(happening.path)
+            Text(at, style=_QUIET),
+            Text(happening.what, style="cyan"),
+            Text(printable(happening.path)),
         )
     return table
