@@ -5,10 +5,10 @@ from typing import Any
 from litestar import Request, Response, post
 from litestar.handlers import HTTPRouteHandler
 from litestar.params import FromPath, FromQuery
-from litestar.response import Stream
+from litestar.types import ASGIApp
 
 from backend_server.api.authentication import caller_of
-from backend_server.api.bodies import Bodies, answer_frames, read_parts, refuse_declared_length
+from backend_server.api.bodies import Bodies, FramesAnswer, read_parts, refuse_declared_length
 from backend_server.api.openapi import described
 from backend_server.api.use_cases import UseCases
 from backend_server.domain.refusals import Refusal
@@ -49,12 +49,13 @@ def block_routes(use_cases: UseCases, *, bodies: Bodies) -> list[HTTPRouteHandle
         status_code=200,
         operation_class=described(takes=FetchRequest, takes_media=MSGPACK, answers_media=FRAMES),
     )
-    async def fetch_blocks(request: Request[Any, Any, Any], drive_id: FromPath[str]) -> Stream:
+    async def fetch_blocks(request: Request[Any, Any, Any], drive_id: FromPath[str]) -> ASGIApp:
         """Stream blocks in the order asked."""
         caller = await caller_of(request, use_cases.authenticate)
         message = await bodies.read_message(
             request, FetchRequest, bytes_max=FETCH_REQUEST_BYTES_MAX
         )
-        return answer_frames(await use_cases.fetch_blocks(caller, DriveId(drive_id), message))
+        sender = await use_cases.fetch_blocks(caller, DriveId(drive_id), message)
+        return FramesAnswer(sender.send)
 
     return [receive_blocks, fetch_blocks]

@@ -4,15 +4,16 @@ What comes in is bounded twice: as it arrives and, when compressed, as it would 
 zstd must declare its size, so nothing is allocated before the bound is checked.
 """
 
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing
 from http import HTTPStatus
 from typing import Any, Final, TypeVar
 
+import anyio
 import msgspec
 import zstandard
 from litestar import Request, Response
-from litestar.response import Stream
+from litestar.types import HTTPResponseStartEvent, Receive, Scope, Send
 
 from backend_server.blocks.worker_threads import Threads
 from backend_server.domain.refusals import Refusal
@@ -25,6 +26,11 @@ T = TypeVar("T")
 AnyRequest = Request[Any, Any, Any]
 
 COMPRESS_FROM_BYTES: Final = 1 * KIB
+_FRAMES_BEGIN: Final[HTTPResponseStartEvent] = {
+    "type": "http.response.start",
+    "status": HTTPStatus.OK,
+    "headers": [(b"content-type", FRAMES.encode())],
+}
 _COMPRESS_LEVEL: Final = 1
 _WINDOW_BYTES_MAX: Final = 32 * MIB
 """A single-segment frame has a window as large as its content."""
@@ -88,9 +94,44 @@ def answer_json(message: object) -> Response[bytes]:
     )
 
 
-def answer_frames(frames: AsyncIterator[bytes]) -> Stream:
-    """Return frames as they come."""
-    return Stream(frames, media_type=FRAMES, status_code=HTTPStatus.OK)
+class FramesAnswer:
+    """An ASGI application that answers with frames as they come. Ends when the client goes away.
+
+    `send_all` is called with what sends one frame; it may refuse before the first.
+    """
+
+    def __init__(self, send_all: Callable[[Callable[[bytes], Awaitable[None]]], Awaitable[None]]):
+        self._send_all = send_all
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        has_begun = False
+
+        async def emit(frame: bytes) -> None:
+            nonlocal has_begun
+            if not has_begun:
+                has_begun = True
+                await send(_FRAMES_BEGIN)
+            await send({"type": "http.response.body", "body": frame, "more_body": True})
+
+        async def stop_when_the_client_goes() -> None:
+            while (await receive())["type"] != "http.disconnect":
+                pass
+            tasks.cancel_scope.cancel()
+
+        refusal: Refusal | None = None
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(stop_when_the_client_goes)
+            try:
+                await self._send_all(emit)
+                if not has_begun:
+                    await send(_FRAMES_BEGIN)
+                await send({"type": "http.response.body", "body": b"", "more_body": False})
+            except Refusal as error:
+                # Not through the group, which would wrap it.
+                refusal = error
+            tasks.cancel_scope.cancel()
+        if refusal is not None:
+            raise refusal
 
 
 async def read_bounded(request: AnyRequest, *, bytes_max: int) -> bytes:

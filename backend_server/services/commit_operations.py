@@ -33,11 +33,13 @@ from backend_server.protocol.messages import (
     CommitRequest,
     CreateNode,
     Operation,
+    PlaceNodes,
     SetContent,
 )
 from backend_server.services.authorize import authorize_drive
 from backend_server.services.commit_transaction import Committed, PreparedCommit, run_commit
 from backend_server.services.prepare_contents import (
+    SPLICED_BYTES_MAX,
     ContentPreparation,
     KnownManifests,
     WithContent,
@@ -48,9 +50,8 @@ INLINE_PLAINTEXT_BYTES_MAX: Final = 64 * MIB
 _BASES_AT_ONCE_MAX: Final = 32
 """Base chunks held at a time: 32 MiB at most."""
 assert INLINE_BLOCKS_MAX <= _BASES_AT_ONCE_MAX
-_SPLICE_BASES_BYTES_MAX: Final = 64 * MIB
-"""Packed entries of splices' bases held for one commit. Operations beyond are told that the
-manifest is missing, and send their entries; the first always fits."""
+COMMIT_CHANGES_MAX: Final = 10_000
+"""Dentries that one commit may change: the writer takes a tenth of a second for so many."""
 _INLINE_WORK_BYTES: Final = 64 * KIB
 """Up to this, preparing (0.3 ms) costs less than the way to a thread and back."""
 _ROW_WEIGHT_BYTES: Final = 1 * KIB
@@ -87,6 +88,7 @@ class CommitOperations:
             MetadataError: The database failed; nothing was made.
         """
         check_numbering(request)
+        _check_changes(request.operations)
         faults = {
             operation.number: fault
             for operation in request.operations
@@ -146,6 +148,12 @@ def _with_content(
     ]
 
 
+def _check_changes(operations: Sequence[Operation]) -> None:
+    count = sum(len(each.changes) for each in operations if isinstance(each, PlaceNodes))
+    if count > COMMIT_CHANGES_MAX:
+        raise Refusal(ErrorCode.TOO_LARGE, f"At most {COMMIT_CHANGES_MAX} dentries a commit.")
+
+
 def _check_weight(with_content: Sequence[WithContent]) -> int:
     """Return how many bytes of blocks and entries there are to work on.
 
@@ -199,7 +207,7 @@ def _load_known(
         row = rows.get(base_id)
         if row is not None:
             bases_bytes += row.entry_count * ENTRY_BYTES
-            if bases and bases_bytes > _SPLICE_BASES_BYTES_MAX:
+            if bases and bases_bytes > SPLICED_BYTES_MAX:
                 break
             bases.append(row)
     packed = load_packed_entries(connection, drive_id, bases)

@@ -1,14 +1,16 @@
-"""Hands out blocks, streamed in the order asked, with a bounded read-ahead.
+"""Hands out blocks, streamed in the order asked: one batch is sent while the next one is loaded.
 
 A chunk that cannot be handed out (unknown, damaged, not the caller's) is a frame with an error and
 fails no other. Bytes that do not authenticate are never sent.
 """
 
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Final
 
+import anyio
+from anyio.streams.memory import MemoryObjectSendStream
 from sqlalchemy import Connection
 
 from backend_server.blocks.block_store import ObjectFault
@@ -32,10 +34,14 @@ from backend_server.protocol.identity import (
 from backend_server.protocol.limits import FETCH_BYTES_MAX, FETCH_CHUNKS_MAX, MIB
 from backend_server.protocol.messages import BlockHeader, FetchRequest, encode
 from backend_server.services.authorize import authorize_drive
+from backend_server.services.slots import Slots
 from backend_server.services.vault import Vault
 
 BATCH_BYTES: Final = 2 * MIB
-"""What is read, opened and held together; one batch is sent while the next one is read."""
+"""What is read, opened and held together. Two batches of an answer are held at a time."""
+SENDING_MAX: Final = 64
+"""Answers that are sent at once: with their two batches at most 512 MiB, deltas included."""
+SENDING_WAIT_S_MAX: Final = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +54,40 @@ class _Wanted:
     have: ChunkPlace | None
 
 
+class BlockSender:
+    """One answer that is ready to be sent."""
+
+    def __init__(
+        self,
+        batches: Sequence[Sequence[_Wanted]],
+        load: Callable[[Sequence[_Wanted]], Awaitable[list[bytes]]],
+        slots: Slots,
+    ) -> None:
+        self._batches = batches
+        self._load = load
+        self._slots = slots
+
+    async def send(self, emit: Callable[[bytes], Awaitable[None]]) -> None:
+        """Call `emit` with every frame (prefix and payload joined), in the order asked.
+
+        Raises:
+            Refusal: BUSY, before the first frame.
+        """
+        async with self._slots.hold(), anyio.create_task_group() as tasks:
+            # No buffer: the loader holds the next batch while this one is emitted.
+            loaded, ready = anyio.create_memory_object_stream[list[bytes]](0)
+            tasks.start_soon(self._load_all, loaded)
+            async with ready:
+                async for frames in ready:
+                    for frame in frames:
+                        await emit(frame)
+
+    async def _load_all(self, loaded: MemoryObjectSendStream[list[bytes]]) -> None:
+        async with loaded:
+            for batch in self._batches:
+                await loaded.send(await self._load(batch))
+
+
 class FetchBlocks:
     """POST blocks/fetch."""
 
@@ -55,13 +95,12 @@ class FetchBlocks:
         self._database = database
         self._vault = vault
         self._threads = threads
+        self._slots = Slots(SENDING_MAX, wait_s_max=SENDING_WAIT_S_MAX)
 
     async def __call__(
         self, caller: Caller, drive_id: DriveId, request: FetchRequest
-    ) -> AsyncIterator[bytes]:
-        """Return the frames of the answer: prefix and payload joined, one chunk an item.
-
-        What is refused is refused before the first frame.
+    ) -> "BlockSender":
+        """Return what sends the answer; it refuses, or is refused, before its first frame.
 
         Raises:
             Refusal: NOT_FOUND, MALFORMED, TOO_LARGE.
@@ -76,12 +115,8 @@ class FetchBlocks:
         if total_bytes > FETCH_BYTES_MAX and count > 1:
             raise Refusal(ErrorCode.TOO_LARGE, f"Ask for at most {FETCH_BYTES_MAX} bytes.")
         await self._vault.prepare(drive_id)
-        return self._frames(drive_id, wanted)
-
-    async def _frames(self, drive_id: DriveId, wanted: Sequence[_Wanted]) -> AsyncIterator[bytes]:
-        for batch in _batches(wanted):
-            for frame in await self._load_batch(drive_id, batch):
-                yield frame
+        load = partial(self._load_batch, drive_id)
+        return BlockSender(list(_batches(wanted)), load, self._slots)
 
     async def _load_batch(self, drive_id: DriveId, batch: Sequence[_Wanted]) -> list[bytes]:
         places = {

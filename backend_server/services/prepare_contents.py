@@ -7,6 +7,7 @@ transaction checks it.
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from typing import Final
 
 from backend_server.domain.proposals import NewManifest, Proposal
 from backend_server.domain.vault import SealedBlock
@@ -21,9 +22,10 @@ from backend_server.metadata.chunk_rows import InlineChunk
 from backend_server.metadata.manifest_rows import ManifestRow
 from backend_server.protocol.blocks import BlockMalformed, decode_block, encode_block
 from backend_server.protocol.identity import ChunkId, ManifestId, chunk_id_of
-from backend_server.protocol.limits import EMBEDDED_ENTRIES_MAX, FILE_SIZE_BYTES_MAX
+from backend_server.protocol.limits import EMBEDDED_ENTRIES_MAX, FILE_SIZE_BYTES_MAX, MIB
 from backend_server.protocol.manifests import (
     EMPTY_MANIFEST,
+    ENTRY_BYTES,
     Entry,
     ManifestMalformed,
     apply_splice,
@@ -36,6 +38,11 @@ from backend_server.protocol.manifests import (
 from backend_server.protocol.messages import CreateNode, InlineBlock, NewContent, SetContent
 
 WithContent = CreateNode | SetContent
+
+SPLICED_BYTES_MAX: Final = 64 * MIB
+"""Packed entries that the splices of one commit may be made on, counted each time. A splice costs
+little to send and as much to make as its base is long; beyond this (files of 400 GB in all) an
+operation is told that the manifest is missing, and sends its entries."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +72,7 @@ class ContentPreparation:
         self._chunk_key = chunk_key
         self._seal = seal
         self._brought: dict[bytes, Proposal] = {}
+        self._spliced_bytes = 0
 
     def take(self, operations: Iterable[WithContent], bases: Mapping[ChunkId, bytes]) -> None:
         """Prepare what well-formed `operations` propose; call in the order of the request.
@@ -74,11 +82,24 @@ class ContentPreparation:
         """
         for operation in operations:
             assert operation.content is not None
-            rejection = self._take_inline(operation.content.inline, bases)
-            proposal = rejection or _propose(operation.content, self._known, self._brought)
+            proposal = self._take_inline(operation.content.inline, bases) or self._propose(
+                operation.content
+            )
             self.proposals[operation.number] = proposal
             if isinstance(proposal, Proposal):
                 self._brought.setdefault(proposal.content.manifest_id, proposal)
+
+    def _propose(self, content: NewContent) -> Proposal | Rejection:
+        if content.splice is not None:
+            if self._spliced_bytes > SPLICED_BYTES_MAX:
+                return MANIFEST_MISSING
+            base_id = content.splice.base_manifest
+            earlier = self._brought.get(base_id)
+            if earlier is not None and earlier.new_manifest is not None:
+                self._spliced_bytes += len(earlier.new_manifest.entries) * ENTRY_BYTES
+            else:
+                self._spliced_bytes += len(self._known.packed.get(base_id, b""))
+        return _propose(content, self._known, self._brought)
 
     def _take_inline(
         self, inline: Iterable[InlineBlock], bases: Mapping[ChunkId, bytes]

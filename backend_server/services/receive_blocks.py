@@ -10,6 +10,7 @@ from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 from functools import partial
+from typing import Final
 
 from sqlalchemy import Connection
 
@@ -44,8 +45,13 @@ from backend_server.services.block_arrival import (
     read_groups,
     verify_and_seal,
 )
+from backend_server.services.slots import Slots
 from backend_server.services.vault import Vault
 
+RECEIVING_MAX: Final = 16
+"""Bodies that are taken at once. Each holds up to three groups' worth: as it came, sealed, and the
+next one arriving."""
+RECEIVING_WAIT_S_MAX: Final = 10.0
 _GENERATION_BITS = 62
 _LEASE_MS = round(UPLOAD_LEASE_S * 1000)
 
@@ -74,6 +80,7 @@ class ReceiveBlocks:
         self._vault = vault
         self._threads = threads
         self._clock_ms = clock_ms
+        self._slots = Slots(RECEIVING_MAX, wait_s_max=RECEIVING_WAIT_S_MAX)
 
     async def __call__(
         self,
@@ -100,7 +107,7 @@ class ReceiveBlocks:
         )
         await self._vault.prepare(drive_id)
         stored_count = stored_bytes = 0
-        async with aclosing(read_groups(body)) as groups:
+        async with self._slots.hold(), aclosing(read_groups(body)) as groups:
             async for group in groups:
                 if not may_read_any_chunk(view) and any(frame.base for frame in group):
                     raise Refusal(ErrorCode.FORBIDDEN, "You may not build on this drive's chunks.")
