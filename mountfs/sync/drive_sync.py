@@ -136,8 +136,8 @@ class DriveSync:
         self._has_changes = True
         self._state.parking.unpark_all()
         try:
+            self._wake.set()
             while not self._is_sent(point):
-                self._wake.set()
                 async with self._round_done:
                     await self._round_done.wait()
         finally:
@@ -232,7 +232,7 @@ class DriveSync:
             return
         self._fruitless_count += 1
         if self._fruitless_count > 2:
-            await trio.sleep(min(0.05 * 2.0**self._fruitless_count, _BACKOFF_MAX_S))
+            await trio.sleep(min(0.05 * 2.0 ** min(self._fruitless_count, 10), _BACKOFF_MAX_S))
 
     def _after_apply(self, applied: Applied, *, is_settled: bool) -> None:
         assert self._contents is not None

@@ -174,8 +174,11 @@ class Rebase:
         row = self._state.changes.dentries.get(key)
         if row is None:
             return
-        node_id = row.node_id or row.expected
-        created = self._state.changes.nodes.get(node_id)
+        remote = self._state.mirror.child(*key)
+        if row.node_id and remote and row.node_id != remote:
+            self._collide(row, remote)  # what was put in its place here finds another
+            return
+        created = self._state.changes.nodes.get(row.node_id)
         if created is not None and created.is_created:
             return
         self._state.changes.drop_dentry(key)

@@ -51,9 +51,13 @@ class Settlement:
                     self._refused(operation, answer)
                 case Outcome.STALE | Outcome.SKIPPED:
                     pass  # the feed tells what is there now; what still differs is planned again
-        keys = set(changes.in_flight_dentries)
+        keys, nodes = set(changes.in_flight_dentries), set(changes.in_flight_nodes)
         changes.in_flight_dentries.clear()
         changes.in_flight_nodes.clear()
+        for node_id in nodes & changes.nodes.keys():
+            # Removed here while its creation was on the way, which was not made after all.
+            if changes.nodes[node_id].is_created and not changes.places(node_id):
+                changes.drop_node(node_id)
         for key in keys:
             row = changes.dentries.get(key)
             # While in flight a row stays although it says what the server has: no longer.
