@@ -49,9 +49,9 @@ def main() -> int:
         with household.locked():
             return _run(household, console, interrupts)
     except MountError as error:
-        console.print(f"demo: {error}", markup=False, style="red")
+        console.print(f"demo: {error}", markup=False, style="red", soft_wrap=True)
         if remedy := getattr(error, "remedy", ""):
-            console.print(f"demo: {remedy}", markup=False)
+            console.print(f"demo: {remedy}", markup=False, soft_wrap=True)
         return 1
 
 
@@ -69,8 +69,8 @@ def _run(household: Household, console: Console, interrupts: Interrupts) -> int:
         drive = MountedDrive(household, server.url)
         if drive.ensure_logged_in():
             say("logged this device in; its state is in .demo/device")
-        at_end.callback(_unmount, drive, console, interrupts)
         drive.mount()
+        at_end.callback(_unmount, drive, console, interrupts)
         say(f"the drive is mounted at [bold]{household.drive}[/]")
         if interrupts.wait(0):
             return 0

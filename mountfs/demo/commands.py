@@ -27,7 +27,7 @@ def run_command(
     done = try_command(name, *words, stdin=stdin, timeout_s=timeout_s)
     if done.returncode != 0:
         said = (done.stderr or done.stdout).strip() or f"exit code {done.returncode}"
-        raise SetupError(f"{name} {words[0]}: {said}")
+        raise SetupError(f"{name} {words[0]}: {said.removeprefix(f'{name}: ')}")
 
 
 def try_command(
