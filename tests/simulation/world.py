@@ -21,7 +21,13 @@ from backend_server.app import ServerApp, build_app, in_process_seams
 from backend_server.cli.initialise import initialise
 from backend_server.config import ServerConfig
 from backend_server.protocol.blocks import decode_block, encode_block
-from backend_server.protocol.identity import DriveId, chunk_id_of
+from backend_server.protocol.identity import (
+    DriveId,
+    ManifestId,
+    NodeId,
+    RevisionId,
+    chunk_id_of,
+)
 from backend_server.protocol.manifests import Entry, manifest_id_of, pack_entries
 from backend_server.protocol.messages import (
     DriveInfo,
@@ -90,7 +96,7 @@ class SmallContents:
                 ManifestsRequest([ManifestWanted(node_id, revision, manifest_id)]),
             )
             embedded = answer.manifests[0].entries
-        return Manifest(manifest_id, unpack_entries(embedded))
+        return Manifest(ManifestId(manifest_id), unpack_entries(embedded))
 
     async def source(self, source: Source) -> ContentSource:
         manifest = await self.load(
@@ -98,7 +104,10 @@ class SmallContents:
             source.entries,
         )  # fmt: skip
         return ContentSource(
-            DriveId(self._drive.drive_id), source.node_id, source.revision, manifest
+            DriveId(self._drive.drive_id),
+            NodeId(source.node_id),
+            RevisionId(source.revision),
+            manifest,
         )
 
     async def read(self, source: ContentSource, offset: int, length: int) -> bytes:
@@ -123,7 +132,7 @@ class SmallContents:
             data[start:end] = content.read_dirty(start, end - start)
         plain = bytes(data)
         if not plain:
-            return SmallSent(NewContent(b"", 0), Manifest(b"", []))
+            return SmallSent(NewContent(b"", 0), Manifest(ManifestId(b""), []))
         chunk_id = chunk_id_of(plain, chunk_key=self._drive.chunk_key)
         self._plain[chunk_id] = plain
         entries = [Entry(chunk_id, len(plain))]
