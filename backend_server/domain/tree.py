@@ -48,13 +48,14 @@ _ABSENT: Final = object()
 
 @dataclass(slots=True)
 class Tree:
-    """See above. `links` has every live dentry of the nodes in it; `child_counts` likewise."""
+    """See above. `links` has every live dentry of the nodes in it (the keys of a dict: a set whose
+    changes can be undone one by one); `child_counts` likewise."""
 
     sequence: int
     quota: Quota
     nodes: dict[int, NodeRecord] = field(default_factory=dict)
     dentries: dict[tuple[int, bytes], DentryState] = field(default_factory=dict)
-    links: dict[int, frozenset[tuple[int, bytes]]] = field(default_factory=dict)
+    links: dict[int, dict[tuple[int, bytes], None]] = field(default_factory=dict)
     child_counts: dict[int, int] = field(default_factory=dict)
     reservations: dict[bytes, int] = field(default_factory=dict)
     base_sequence: int = field(init=False)
@@ -76,7 +77,7 @@ class Tree:
             self.quota.used += node.charged_bytes - (0 if old is None else old.charged_bytes)
             self._set(self.nodes, node.node_id, node)
             if old is None:
-                self._set(self.links, node.node_id, frozenset())
+                self._set(self.links, node.node_id, {})
                 self._set(self.child_counts, node.node_id, 0)
         for dentry in change.dentries:
             self._place(dentry)
@@ -117,9 +118,9 @@ class Tree:
         key = (dentry.parent, dentry.name)
         old = self.target_of(*key)
         if old != NO_NODE and old in self.links:
-            self._set(self.links, old, self.links[old] - {key})
+            self._drop(self.links[old], key)
         if dentry.node_id != NO_NODE and dentry.node_id in self.links:
-            self._set(self.links, dentry.node_id, self.links[dentry.node_id] | {key})
+            self._set(self.links[dentry.node_id], key, None)
         count = self.child_counts.get(dentry.parent)
         if count is not None:
             gained = (dentry.node_id != NO_NODE) - (old != NO_NODE)
@@ -129,3 +130,6 @@ class Tree:
     def _set(self, table: dict[Any, Any], key: Any, value: Any) -> None:
         self._undo.append((table, key, table.get(key, _ABSENT)))
         table[key] = value
+
+    def _drop(self, table: dict[Any, Any], key: Any) -> None:
+        self._undo.append((table, key, table.pop(key)))

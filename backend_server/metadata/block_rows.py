@@ -1,11 +1,11 @@
 """Statements about where blocks are, and what an upload has sent. Set-wise."""
 
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
-from sqlalchemy import Connection, bindparam, func, select, update
-from sqlalchemy.dialects.sqlite import insert as sqlite_insert
+from sqlalchemy import Connection, bindparam, func, literal_column, select, update
 
+from backend_server.metadata.bulk import BulkInsert
 from backend_server.metadata.tables import chunks, upload_chunks, uploads
 from backend_server.protocol.identity import ChunkId, DeviceId, DriveId
 
@@ -35,6 +35,7 @@ class PlacedObject(NamedTuple):
     """An object that is durable in the store."""
 
     chunk_id: ChunkId
+    length: int
     generation: int
     encoded_size: int
     key_version: int
@@ -64,37 +65,11 @@ _LOAD_PLACES = select(
     _STORED,
 )
 
-_expect_insert = sqlite_insert(chunks)
-_EXPECT = _expect_insert.values(
-    drive_id=bindparam("drive_id"),
-    chunk_id=bindparam("chunk_id"),
-    length=bindparam("length"),
-    place="expected",
-    generation=bindparam("generation"),
-    encoded_size=0,
-    key_version=0,
-).on_conflict_do_update(
-    index_elements=[chunks.c.drive_id, chunks.c.chunk_id],
-    set_={"generation": _expect_insert.excluded.generation},
-    where=chunks.c.place == "expected",
+# A row that is stored stays as it is, whoever comes later.
+_STORE_WHERE_EXPECTED: Final = BulkInsert(
+    chunks, on_conflict="replace", replace_where=chunks.c.place == literal_column("'expected'")
 )
-
-_PLACE = (
-    update(chunks)
-    .where(
-        chunks.c.drive_id == bindparam("in_drive"),
-        chunks.c.chunk_id == bindparam("of_chunk"),
-        chunks.c.place == "expected",
-    )
-    .values(
-        place="object",
-        generation=bindparam("generation"),
-        encoded_size=bindparam("encoded_size"),
-        key_version=bindparam("key_version"),
-        stored_digest=bindparam("stored_digest"),
-        stored_at_ms=bindparam("stored_at_ms"),
-    )
-)
+_PIN: Final = BulkInsert(upload_chunks, on_conflict="keep")
 
 
 def load_places(
@@ -131,10 +106,13 @@ def expect_chunks(
     connection: Connection, drive_id: DriveId, arriving: Sequence[ArrivingChunk]
 ) -> None:
     """Have a row for each chunk before its object is written; stored ones stay as they are."""
-    if arriving:
-        connection.execute(
-            _EXPECT, [{"drive_id": drive_id, **chunk._asdict()} for chunk in arriving]
-        )
+    _STORE_WHERE_EXPECTED.execute(
+        connection,
+        [
+            (drive_id, chunk_id, length, "expected", generation, 0, 0, None, None, None)
+            for chunk_id, length, generation in arriving
+        ],
+    )
 
 
 def place_objects(
@@ -145,20 +123,21 @@ def place_objects(
     Returns the chunks whose row names the object given. The others were stored by somebody else
     meanwhile, and the object given is nobody's.
     """
-    if not placed:
-        return set()
-    connection.execute(
-        _PLACE,
+    _STORE_WHERE_EXPECTED.execute(
+        connection,
         [
-            {
-                "in_drive": drive_id,
-                "of_chunk": item.chunk_id,
-                "generation": item.generation,
-                "encoded_size": item.encoded_size,
-                "key_version": item.key_version,
-                "stored_digest": item.stored_digest,
-                "stored_at_ms": now_ms,
-            }
+            (
+                drive_id,
+                item.chunk_id,
+                item.length,
+                "object",
+                item.generation,
+                item.encoded_size,
+                item.key_version,
+                now_ms,
+                item.stored_digest,
+                None,
+            )
             for item in placed
         ],
     )
@@ -234,14 +213,9 @@ def pin_chunks(
     connection: Connection, drive_id: DriveId, upload_id: bytes, chunk_ids: Sequence[ChunkId]
 ) -> None:
     """Hold chunks against the sweep for as long as the upload lives. Idempotent."""
-    if chunk_ids:
-        connection.execute(
-            sqlite_insert(upload_chunks).on_conflict_do_nothing(),
-            [
-                {"drive_id": drive_id, "upload_id": upload_id, "chunk_id": chunk_id}
-                for chunk_id in chunk_ids
-            ],
-        )
+    _PIN.execute(
+        connection, [(drive_id, upload_id, chunk_id) for chunk_id in dict.fromkeys(chunk_ids)]
+    )
 
 
 def add_received(

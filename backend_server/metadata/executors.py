@@ -154,7 +154,10 @@ class ThreadExecutor:
     def _read_in_thread(self, work: Callable[[Connection], T]) -> T:
         connection: Connection | None = getattr(self._of_thread, "connection", None)
         if connection is None:
-            connection = self._of_thread.connection = self._connections.open_reader()
+            try:
+                connection = self._of_thread.connection = self._connections.open_reader()
+            except DBAPIError as error:
+                raise translate(error) or error from error
             self._readers.append(connection)
         return _read(connection, work)
 

@@ -109,13 +109,12 @@ def _load_nodes(
 def _load_links(
     connection: Connection, drive_id: DriveId, tree: Tree, node_ids: Iterable[int]
 ) -> None:
-    links: dict[int, set[tuple[int, bytes]]] = {node_id: set() for node_id in node_ids}
+    links: dict[int, dict[tuple[int, bytes], None]] = {node_id: {} for node_id in node_ids}
     for some in in_lists(list(links)):
         rows = connection.execute(_LINKS, {"drive_id": drive_id, "node_ids": some})
         for node_id, parent, name in rows.all():
-            links[node_id].add((parent, name))
-    for node_id, keys in links.items():
-        tree.links[node_id] = frozenset(keys)
+            links[node_id][parent, name] = None
+    tree.links.update(links)
 
 
 def _load_child_counts(

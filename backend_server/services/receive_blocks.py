@@ -151,6 +151,7 @@ class ReceiveBlocks:
         placed = [
             PlacedObject(
                 block.chunk_id,
+                block.length,
                 generations[block.chunk_id],
                 len(block.sealed.sealed),
                 block.sealed.key_version,
