@@ -66,6 +66,7 @@ DRIVES_TIMEOUT_S: Final = 5.0
 CODEC_THREADS: Final = 2
 LAST_CACHE_WRITES_S: Final = 3.0
 LOOK_EVERY_S: Final = 0.05
+_DEVICE_KEY: Final = "device_id"
 
 
 async def serve_mount(plan: MountPlan, verdict: Verdict) -> None:
@@ -81,6 +82,7 @@ async def serve_mount(plan: MountPlan, verdict: Verdict) -> None:
         async with open_cache(plan.state, limit_bytes=plan.cache_size_bytes) as cache:
             state = StateStore.open(plan.state.drive(drive.drive_id), DriveId(drive.drive_id))
             try:
+                _number_anew_for_a_new_device(state, record)
                 mounted = _MountedDrive(plan, record, drive, client, cache, state)
                 await mounted.serve(lambda: _announce(plan, verdict))
             finally:
@@ -194,6 +196,20 @@ class _MountedDrive:
 
     def _note_sent(self, what: str, node_id: int) -> None:
         self._drive.note(node_id, what)
+
+
+def _number_anew_for_a_new_device(state: StateStore, record: DeviceRecord) -> None:
+    """Operations are numbered by device: after another log-in the server expects number 1.
+
+    The answer to a batch that was on its way then is lost, as after a reset; what it changed comes
+    with the feed.
+    """
+    with state.database.transaction():
+        if state.value(_DEVICE_KEY) not in ("", str(record.device_id)):
+            state.batches.forget()
+            state.set_value("last_number", "0")
+        state.set_value(_DEVICE_KEY, str(record.device_id))
+    state.batches.load()
 
 
 async def _ask_drives(plan: MountPlan, client: ServerClient) -> list[DriveInfo]:
