@@ -20,6 +20,8 @@ from mountfs.transport.api import DriveApi
 
 # An answer that spares every fourth chunk is worth waiting for.
 _PAYS_SHARE: Final = 4
+# Worth an announcement although nobody waits for it yet: about a body.
+_GATHER_CHUNKS: Final = 24
 
 
 class Announcer:
@@ -43,13 +45,15 @@ class Announcer:
         self._answered: set[ChunkId] = set()
         self._present: set[ChunkId] = set()
         self._is_closed = False
+        self._waiting_count = 0
+        self._asked = trio.Event()
         self._changed = trio.Event()
 
     def offer(self, entries: Iterable[Entry]) -> None:
         """Add chunks that will be sent."""
         for entry in entries:
             self._offered[entry.chunk_id] = entry.length
-        self._signal()
+        self._asked.set()
 
     def is_present(self, chunk_id: ChunkId) -> bool:
         """Whether the drive is known to have a chunk, and keeps it for this upload."""
@@ -59,7 +63,7 @@ class Announcer:
         """Wait for the answer about `chunk_ids`, if answers pay. They have been offered."""
         for chunk_id in chunk_ids:
             while self._waits and chunk_id not in self._answered:
-                await self._changed.wait()
+                await self._wait()
 
     async def before_sending(self, chunk_ids: Iterable[ChunkId]) -> None:
         """Wait until `chunk_ids` may be sent. They have been offered."""
@@ -67,20 +71,34 @@ class Announcer:
             while chunk_id not in self._answered and (
                 self._answered or chunk_id not in self._first
             ):
-                await self._changed.wait()
+                await self._wait()
 
     def close(self) -> None:
         """Let `run` return: everything that was offered has been sent."""
         self._is_closed = True
-        self._signal()
+        self._asked.set()
 
     async def run(self) -> None:
         """Announce what is offered, until closed. Raises as `DriveApi.announce`."""
         while not self._is_closed:
-            if self._offered:
+            if self._is_due():
                 await self._announce()
             else:
-                await self._changed.wait()
+                await self._asked.wait()
+                self._asked = trio.Event()
+
+    def _is_due(self) -> bool:
+        count = len(self._offered)
+        is_first = not self._answered
+        return count > 0 and (is_first or self._waiting_count > 0 or count >= _GATHER_CHUNKS)
+
+    async def _wait(self) -> None:
+        self._waiting_count += 1
+        self._asked.set()
+        try:
+            await self._changed.wait()
+        finally:
+            self._waiting_count -= 1
 
     async def _announce(self) -> None:
         chunks = [

@@ -8,7 +8,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
-from backend_server.protocol.blocks import Codec, codec_of, encode_block, encode_delta
+from backend_server.protocol.blocks import (
+    HEADER_BYTES,
+    Codec,
+    codec_of,
+    encode_block,
+    encode_delta,
+    plaintext_length,
+)
 from backend_server.protocol.identity import ChunkId
 from backend_server.protocol.messages import BlockHeader
 
@@ -19,11 +26,21 @@ _RARE_TRY: Final = 16
 
 
 class Encoded(NamedTuple):
-    """A block ready to be sent; `plaintext` is what it decodes to."""
+    """A block ready to be sent. `kept` is its plaintext, None when the block itself holds it."""
 
     header: BlockHeader
     block: bytes
-    plaintext: bytes
+    kept: bytes | None
+
+    @property
+    def plaintext(self) -> bytes:
+        """What the block decodes to; a copy when it is a part of the block."""
+        return self.block[HEADER_BYTES:] if self.kept is None else self.kept
+
+    @property
+    def length(self) -> int:
+        """Of the plaintext, in bytes."""
+        return plaintext_length(self.block)
 
     @property
     def is_delta(self) -> bool:
@@ -46,7 +63,9 @@ def encode_chunk(chunk_id: ChunkId, plaintext: bytes, base: DeltaBase | None) ->
             return Encoded(BlockHeader(chunk_id, base.chunk_id), delta, plaintext)
     else:
         block = encode_block(plaintext)
-    return Encoded(BlockHeader(chunk_id), block, plaintext)
+    # An incompressible chunk must not be held twice while it waits to be sent.
+    kept = None if codec_of(block) is Codec.RAW else plaintext
+    return Encoded(BlockHeader(chunk_id), block, kept)
 
 
 def encode_chunks(
@@ -58,9 +77,7 @@ def encode_chunks(
 
 def encode_whole(encoded: Encoded) -> Encoded:
     """Return the same chunk without a delta: for a server that has lost the base. Pure."""
-    return Encoded(
-        BlockHeader(encoded.header.chunk_id), encode_block(encoded.plaintext), encoded.plaintext
-    )
+    return encode_chunk(ChunkId(encoded.header.chunk_id), encoded.plaintext, None)
 
 
 class DeltaLuck:
@@ -100,7 +117,7 @@ class SendStats:
     def count(self, encoded: Encoded) -> None:
         """Add a block that was sent."""
         self.block_bytes += len(encoded.block)
-        saved = len(encoded.plaintext) - len(encoded.block)
+        saved = encoded.length - len(encoded.block)
         if encoded.is_delta:
             self.delta_saved_bytes += saved
         elif codec_of(encoded.block) is not Codec.RAW:

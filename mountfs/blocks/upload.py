@@ -3,8 +3,8 @@
     builder ──1 window──► encoder ──1 body──► BODIES_MAX senders ──► cache
                   └─► announcer: what the drive has is not sent
 
-A body is sent when it is full, or as soon as a sender is idle and it is worth a request. Held at
-once, at most: three windows, and one body more than there are senders.
+The first body leaves with the first window, the others when they are full. Held at once, at most:
+three windows, and one body more than there are senders.
 """
 
 from collections.abc import Callable, Sequence
@@ -13,7 +13,7 @@ from typing import Final, NamedTuple
 import trio
 
 from backend_server.protocol.identity import ChunkId, DriveId, UploadId
-from backend_server.protocol.limits import BLOCKS_BODY_BYTES_MAX, KIB, MIB
+from backend_server.protocol.limits import BLOCKS_BODY_BYTES_MAX, MIB
 from backend_server.protocol.manifests import Entry
 from mountfs.blocks.announcer import Announcer
 from mountfs.blocks.builder import ContentBuilder, NewChunk, Window
@@ -25,8 +25,7 @@ from mountfs.errors import Corruption, MountError, RequestRefused
 from mountfs.transport.api import DriveApi
 
 BODIES_MAX: Final = 3
-BODY_BYTES: Final = 4 * MIB
-_BODY_BYTES_MIN: Final = 256 * KIB
+BODY_BYTES: Final = 5 * MIB
 assert BODY_BYTES + MIB <= BLOCKS_BODY_BYTES_MAX // 2
 
 
@@ -65,7 +64,7 @@ class Upload:
         self._upload_id = upload_id
         self._is_known = is_known
         self._luck = DeltaLuck()
-        self._idle_senders = 0
+        self._has_sent = False
         self._seen: set[ChunkId] = set()
         self.entries: list[Entry] = []
         self.stats = SendStats()
@@ -136,7 +135,8 @@ class Upload:
                         body, body_bytes = [], 0
                     body.append(encoded)
                     body_bytes += len(encoded.block)
-                if body_bytes >= (_BODY_BYTES_MIN if self._idle_senders else BODY_BYTES):
+                if body and (body_bytes >= BODY_BYTES or not self._has_sent):
+                    self._has_sent = True
                     await bodies.send(body)
                     body, body_bytes = [], 0
             if body:
@@ -164,14 +164,10 @@ class Upload:
         return is_present
 
     async def _send_bodies(self, bodies: trio.MemoryReceiveChannel[list[Encoded]]) -> None:
-        self._idle_senders += 1
         async for body in bodies:
-            self._idle_senders -= 1
             await self._announcer.before_sending(ChunkId(one.header.chunk_id) for one in body)
             blocks = [
-                one
-                for one in body
-                if not self._is_spared(ChunkId(one.header.chunk_id), len(one.plaintext))
+                one for one in body if not self._is_spared(ChunkId(one.header.chunk_id), one.length)
             ]
             if blocks:
                 await self._send(blocks)
@@ -179,7 +175,6 @@ class Upload:
                     self.stats.count(one)
                     chunk_id = ChunkId(one.header.chunk_id)
                     await self._store.put(self._drive_id, chunk_id, one.plaintext)
-            self._idle_senders += 1
 
     async def _send(self, blocks: Sequence[Encoded]) -> None:
         try:
