@@ -244,6 +244,7 @@ async def open_world(
     store: MemoryStore | None = None,
     limits: LogInLimits | None = None,
     quota_bytes: int = 100 * MIB,
+    make_account: bool = True,
 ) -> AsyncIterator[World]:
     clock = Clock()
     changes: dict[str, object] = {"clock_ms": clock.ms, "clock_s": clock.s}
@@ -252,7 +253,8 @@ async def open_world(
     if limits is not None:
         changes["log_in_limits"] = limits
     async with open_server(config, seams=in_process_seams(**changes)) as server:
-        await server.create_account(EMAIL, PASSWORD, quota_bytes=quota_bytes)
+        if make_account:
+            await server.create_account(EMAIL, PASSWORD, quota_bytes=quota_bytes)
         world = World(server, clock, store)
         async with world.http:
             yield world

@@ -14,7 +14,7 @@ from anyio.streams.memory import MemoryObjectSendStream
 from sqlalchemy import Connection
 
 from backend_server.blocks.block_store import ObjectFault
-from backend_server.blocks.errors import StoreUnavailable
+from backend_server.blocks.errors import StoreError
 from backend_server.blocks.worker_threads import Threads
 from backend_server.domain.block_rights import may_read_any_chunk, may_read_revision
 from backend_server.domain.caller import Caller
@@ -127,7 +127,7 @@ class FetchBlocks:
         }
         try:
             blocks = await self._vault.load_blocks(drive_id, places.values())
-        except StoreUnavailable:
+        except StoreError:
             return [_error_frame(item.chunk_id, "unavailable") for item in batch]
         if all(item.have is None for item in batch):
             return [_frame(item, blocks) for item in batch]
