@@ -429,3 +429,14 @@ async def test_a_thousand_operations_are_one_commit_in_journal_order() -> None:
     assert all(later == earlier + 1 for earlier, later in pairwise(sequences))
     too_many = [*operations, create(1, b"x", A + 2000)]
     assert await refusal_of(kit, numbered(1001, *too_many)) == ErrorCode.TOO_LARGE
+
+
+async def test_a_commit_changes_so_many_dentries_at_most() -> None:
+    kit = await open_drive()
+    await kit.commit(create(1, b"f", A))
+    links = [
+        place(*((1, b"%d %d" % (n, m), 0, A) for m in range(1000)), ctime_ns=n) for n in range(11)
+    ]
+    assert await refusal_of(kit, numbered(2, *links)) == ErrorCode.TOO_LARGE
+    answer = await kit.commit_operations(OWNER, DRIVE, numbered(2, *links[:10]))
+    assert [each.outcome for each in answer.answers] == [Outcome.APPLIED] * 10

@@ -26,6 +26,7 @@ from backend_server.protocol.identity import ManifestId
 from backend_server.protocol.messages import (
     CreateNode,
     DentryState,
+    KnownHead,
     NewContent,
     NodeKind,
     Operation,
@@ -72,7 +73,7 @@ def tree() -> Tree:
     made.nodes = {node_id: node(node_id, kind, 7) for node_id, kind in kinds.items()}
     made.dentries = {key: DentryState(*key, target, 7) for key, target in dentries.items()}
     made.links = {
-        node_id: frozenset(key for key, target in dentries.items() if target == node_id)
+        node_id: {key: None for key, target in dentries.items() if target == node_id}
         for node_id in kinds
     }
     made.child_counts = {
@@ -162,6 +163,30 @@ def test_a_node_without_dentries_becomes_a_tombstone_and_is_charged_no_more() ->
     assert now.dentries[B, b"file"] == DentryState(B, b"file", 0, NEXT)
     assert {each.node_id for each in now.changed_nodes()} == {FILE, B}
     assert now.child_counts[B] == 0
+
+
+@pytest.mark.parametrize(
+    ("changes", "seen", "is_stale"),
+    [
+        ([(B, b"file", FILE, 0)], {FILE: 7}, False),
+        ([(B, b"file", FILE, 0)], {FILE: 6}, True),
+        ([(B, b"file", FILE, 0)], {}, False),
+        # It goes nowhere, so nobody's edit is lost.
+        ([(B, b"file", FILE, 0), (B, b"new", 0, FILE)], {FILE: 6}, False),
+        ([(A, b"x", LINKED, 0)], {LINKED: 6}, False),
+        ([(A, b"x", LINKED, 0), (ROOT, b"x", LINKED, 0)], {LINKED: 6}, True),
+        ([(B, b"file", FILE, 0), (ROOT, b"x", LINKED, FILE)], {LINKED: 6}, False),
+        ([(B, b"file", FILE, 0), (ROOT, b"link", LINK, FILE)], {LINK: 6}, True),
+        ([(B, b"file", FILE, 0)], {UNKNOWN: 6}, False),
+    ],
+)
+def test_removing_never_beats_an_edit_that_was_not_seen(
+    changes: list[tuple[int, bytes, int, int]], seen: dict[int, int], is_stale: bool
+) -> None:
+    heads = [KnownHead(node_id, revision) for node_id, revision in seen.items()]
+    operation = msgspec.structs.replace(place(*changes), heads=heads)
+    verdict = decide_place_nodes(tree(), operation, sequence=NEXT)
+    assert (verdict == STALE) == is_stale
 
 
 def test_placing_moves_the_times_of_folders_and_nodes_forward_only() -> None:
