@@ -37,7 +37,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Skip what needs a mount where there can be none, and say so."""
     if can_mount():
         return
-    skip = pytest.mark.skip(reason="no /dev/fuse here: nothing can be mounted")
+    skip = pytest.mark.skip(reason="no /dev/fuse that we may open: nothing can be mounted")
     for item in items:
         if item.get_closest_marker("fuse"):
             item.add_marker(skip)
