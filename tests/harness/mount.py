@@ -65,6 +65,8 @@ class Mount:
         def answers() -> bool:
             assert self.process.is_running, f"the mount ended\n{self.process.tail()}"
             try:
+                # The kernel remembers attributes, also those of a dead mount: ask what it cannot.
+                os.statvfs(self.path)
                 return self.path.stat().st_dev != outside
             except OSError:
                 return False
