@@ -1,7 +1,7 @@
 """Which node an inode of this mount leads to.
 
 An inode's number is its node's, until a save makes the program's inode live on with another node;
-only such inodes have a row.
+only such inodes have a row. No two living nodes share an inode.
 """
 
 from collections import Counter
@@ -31,23 +31,35 @@ class InodeAliases:
         return self._inode_by_node.get(node_id, node_id)
 
     def point(self, inode: int, node_id: int) -> None:
-        """Make `inode` the inode of `node_id`."""
-        old = self._inode_by_node.pop(node_id, None)
-        if old is not None:
-            self._node_by_inode.pop(old, None)
-            self._database.execute("DELETE FROM inode_alias WHERE inode = ?", (old,))
-        previous = self._node_by_inode.pop(inode, None)
-        if previous is not None:
-            self._inode_by_node.pop(previous, None)
-            self._database.execute("DELETE FROM inode_alias WHERE inode = ?", (inode,))
-        if inode != node_id:
-            self._node_by_inode[inode] = node_id
-            self._inode_by_node[node_id] = inode
-            self._database.execute("INSERT INTO inode_alias VALUES (?,?)", (inode, node_id))
+        """Make `inode` the inode of `node_id`. Whoever had it must be gone for good."""
+        self._drop_node(self._node_by_inode.get(inode, 0))
+        self._drop_node(node_id)
+        self._put(inode, node_id)
+
+    def exchange(self, node_id: int, other_node_id: int) -> None:
+        """Each of two living nodes gets the other's inode."""
+        inode, other_inode = self.inode_of(node_id), self.inode_of(other_node_id)
+        self._drop_node(node_id)
+        self._drop_node(other_node_id)
+        self._put(other_inode, node_id)
+        self._put(inode, other_node_id)
 
     def forget_node(self, node_id: int) -> None:
-        """The node is gone for good."""
-        self.point(node_id, node_id)
+        """The node is gone for good, and nobody asks for its inode."""
+        self._drop_node(node_id)
+
+    def _put(self, inode: int, node_id: int) -> None:
+        if inode == node_id:
+            return
+        self._node_by_inode[inode] = node_id
+        self._inode_by_node[node_id] = inode
+        self._database.execute("INSERT INTO inode_alias VALUES (?,?)", (inode, node_id))
+
+    def _drop_node(self, node_id: int) -> None:
+        inode = self._inode_by_node.pop(node_id, None)
+        if inode is not None:
+            del self._node_by_inode[inode]
+            self._database.execute("DELETE FROM inode_alias WHERE inode = ?", (inode,))
 
 
 class Writers:

@@ -86,6 +86,9 @@ class Rebase:
             self._rebase_content(
                 node_id, applied_revisions.get(node_id), ready_manifests.get(node_id)
             )
+        for node_id in removed:
+            for key in list(changes.places(node_id)):
+                self._drop_if_dead(changes.dentries[key])
         for parent in removed:
             if self._state.changes.names_in(parent):
                 self._revive_folder(parent)
@@ -257,8 +260,7 @@ class Rebase:
         parent, name = places[0]
         copy_name = self._conflict_name(parent, name)
         copy_id = self._copy(record, overlay, parent, copy_name)
-        self._state.inodes.point(self._state.inodes.inode_of(record.node_id), copy_id)
-        self._state.inodes.point(copy_id, record.node_id)
+        self._state.inodes.exchange(record.node_id, copy_id)
         self._view.dentries |= {(place_parent, place) for place_parent, place in places}
         self._view.contents |= {record.node_id, copy_id}
         self.conflicts.append((parent, copy_name))

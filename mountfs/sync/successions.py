@@ -57,12 +57,14 @@ def _take_over(state: StateStore, takeover: Takeover) -> None:
     old = state.mirror.node(takeover.old)
     new = state.tree.node(takeover.new)
     assert old is not None and new is not None
-    inode = state.inodes.inode_of(new.node_id)
     _move_content(state, new, old.node_id, expected_revision=old.revision)
     state.changes.drop_dentry(takeover.key)
     state.changes.drop_node(new.node_id)
     _adopt_attributes(state, old, new)
-    state.inodes.point(inode, old.node_id)
+    # The new node may yet stay: when others edited it, the server does not take its removal.
+    state.inodes.exchange(new.node_id, old.node_id)
+    if state.mirror.node(new.node_id) is None:
+        state.inodes.forget_node(new.node_id)
 
 
 def _swap(state: StateStore, swap: Swap) -> None:
@@ -70,7 +72,6 @@ def _swap(state: StateStore, swap: Swap) -> None:
     on_server = state.mirror.node(swap.old)
     old, new = state.tree.node(swap.old), state.tree.node(swap.new)
     assert on_server is not None and old is not None and new is not None
-    old_inode, new_inode = inodes.inode_of(old.node_id), inodes.inode_of(new.node_id)
     old_overlay = state.overlays.get(old.node_id)
     new_overlay = state.overlays.get(new.node_id)
     # A number that no node has stands in while the two change places.
@@ -91,11 +92,7 @@ def _swap(state: StateStore, swap: Swap) -> None:
     state.tree.create(
         old._replace(node_id=new.node_id, attributes_version=0, revision=0, manifest_id=b"")
     )
-    # Point both through spares: each number may have only one inode at a time.
-    inodes.forget_node(old.node_id)
-    inodes.forget_node(new.node_id)
-    inodes.point(new_inode, old.node_id)
-    inodes.point(old_inode, new.node_id)
+    inodes.exchange(old.node_id, new.node_id)
 
 
 def _move_content(
