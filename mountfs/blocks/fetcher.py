@@ -74,7 +74,10 @@ class BlockFetcher:
         """Tell whether the server is known to be out of reach: asking then fails at once."""
         self._is_online = is_online
         if not is_online:
-            for flight in self._departures.take_all():
+            self._departures.take_all()
+            # At once, not when the requests have ended: who asks again when the server is back must
+            # not be given a flight that is lost already.
+            for flight in list(self._flights.values()):
                 self._land(flight, None, Offline("offline"))
             for scope in self._requests:
                 scope.cancel()
@@ -149,7 +152,8 @@ class BlockFetcher:
         # A stream that broke on the way is worth another try; a server that is away is not.
         may_retry = len(away) < len(batch) or isinstance(error, Corruption)
         for flight in away.values():
-            self._fail(flight, error, may_retry=may_retry)
+            if not flight.landed.is_set():
+                self._fail(flight, error, may_retry=may_retry)
 
     async def _receive(self, batch: list[Flight], away: dict[ChunkId, Flight]) -> None:
         """Take from `away` what arrives."""
@@ -209,7 +213,8 @@ class BlockFetcher:
             self._land(flight, None, error)
 
     def _land(self, flight: Flight, plaintext: bytes | None, error: MountError | None) -> None:
-        self._flights.pop(flight.key, None)
+        if self._flights.get(flight.key) is flight:
+            del self._flights[flight.key]
         flight.plaintext = plaintext if flight.keeps else None
         flight.error = error
         flight.landed.set()

@@ -73,9 +73,9 @@ class ManifestCatalog:
         """Tell whether the server is known to be out of reach: loading then fails at once."""
         self._is_online = is_online
         if not is_online:
-            for key, flight in list(self._departing.items()):
-                self._land(key, flight, None, Offline("offline"))
             self._departing.clear()
+            for key, flight in list(self._flights.items()):
+                self._land(key, flight, None, Offline("offline"))
 
     def get(self, drive_id: DriveId, manifest_id: ManifestId, embedded: bytes) -> Manifest | None:
         """Return a manifest that is on this device, None if it is not.
@@ -199,6 +199,8 @@ class ManifestCatalog:
             answer = await self._api.fetch_manifests(drive_id, ManifestsRequest(wanted))
             answers = {each.manifest_id: each for each in answer.manifests}
             for key, flight in batch.items():
+                if flight.landed.is_set():
+                    continue
                 one = answers.get(key[1])
                 if one is not None and one.error == ErrorCode.TOO_LARGE and len(batch) > 1:
                     # Did not fit beside the others: goes again, and the first always fits.

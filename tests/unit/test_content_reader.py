@@ -173,6 +173,23 @@ async def test_known_offline_fails_at_once_and_readers_under_way_too(bench: Benc
     assert await bench.blocks.reader.read(source, 0, 10)
 
 
+async def test_who_asks_after_the_outage_gets_a_new_flight(bench: Bench) -> None:
+    source = bench.server.make_file(70_000, chunks(1))
+    bench.server.before_call = lambda call: trio.Event()
+
+    async def fails() -> None:
+        with pytest.raises(Offline):
+            await bench.blocks.reader.read(source, 0, 10)
+
+    async with trio.open_nursery() as readers:
+        readers.start_soon(fails)
+        await wait_all_tasks_blocked()
+        bench.blocks.set_online(False)
+        bench.blocks.set_online(True)
+        bench.server.before_call = None
+        assert await bench.blocks.reader.read(source, 0, 10)
+
+
 async def test_a_silent_server_fails_the_read_within_ten_seconds(
     bench: Bench, autojump_clock: MockClock
 ) -> None:
