@@ -12,5 +12,7 @@ decides what a file system means; it decides only how the kernel is spoken to.
     mounting.py        is this folder fit to be mounted on; stale mounts; unmounting
     mount_table.py     what the kernel says is mounted
     kernel_tuning.py   read-ahead and request limits that only root may raise
+    native_messages.py what libfuse says on standard error
+    mount_users.py     which programs use a mount
     session.py         one mount from INIT to unmount
 """

@@ -19,6 +19,7 @@ from mountfs.fuse.invalidator import Invalidator
 from mountfs.fuse.kernel_tuning import tune_mount
 from mountfs.fuse.mount_table import find_mount
 from mountfs.fuse.mounting import mount_options
+from mountfs.fuse.native_messages import native_messages
 from mountfs.fuse.operations import Operations
 from mountfs.fuse.trio_shim import TrioShim
 from mountfs.vfs.interface import FileSystem
@@ -119,10 +120,11 @@ class FuseSession:
             is_read_only=settings.is_read_only, allow_other=settings.allow_other
         )
         try:
-            pyfuse3.init(self._operations, str(settings.mount_point), options)
+            with native_messages() as said:
+                pyfuse3.init(self._operations, str(settings.mount_point), options)
         except RuntimeError as error:
             raise SetupError(
-                f"cannot mount {settings.mount_point}: {error}",
+                f"cannot mount {settings.mount_point}: {said.text or error}",
                 remedy="run `mountfs doctor`, which names what is missing",
             ) from error
 
