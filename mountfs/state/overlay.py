@@ -27,6 +27,7 @@ class Generation:
         "generation_id",
         "held_bytes",
         "is_frozen",
+        "is_promised",
         "is_staged",
         "last_row",
         "size_bytes",
@@ -47,6 +48,9 @@ class Generation:
         self.is_frozen = False
         self.is_staged = False
         """Whether it has a staging file: then no small write is kept as a row any more."""
+        self.is_promised = False
+        """Whether fsync(2) returned for it: small writes may then not move to bytes that a power
+        loss could take."""
         self.small_bytes = 0
         self.held_bytes = 0
         self.touched = 0

@@ -195,13 +195,10 @@ class Overlays:
     def mark_synced(self, overlay: Overlay, through: int) -> None:
         """Record that staged writes up to the change `through` are on the platter."""
         for generation in overlay.generations:
+            generation.is_promised = True
             if generation.is_staged and generation.synced_through < through:
-                generation.synced_through = through
                 generation.last_row = None
-                self._database.execute(
-                    "UPDATE generation SET synced_through = ? WHERE generation_id = ?",
-                    (through, generation.generation_id),
-                )
+                self._store_synced(generation, through)
 
     # Inside ----------------------------------------------------------------------------------
 
@@ -245,6 +242,8 @@ class Overlays:
             self._staging.write(
                 generation.generation_id, extent.start, self.read(generation, extent)
             )
+        if generation.is_promised:
+            self._staging.sync(generation.generation_id)
         with self._database.transaction():
             self._database.execute(
                 "DELETE FROM overlay_log WHERE generation_id = ? AND data IS NOT NULL",
@@ -253,9 +252,19 @@ class Overlays:
             for extent in extents:
                 touched = self._counter.next()
                 self._log(generation, touched, extent.start, extent.end, None, now_ns)
-                generation.extents.cover(extent.start, extent.end)
+            if generation.is_promised:
+                self._store_synced(generation, self._counter.last)
+        for extent in extents:
+            generation.extents.cover(extent.start, extent.end)
         generation.is_staged = True
         generation.small_bytes = 0
+
+    def _store_synced(self, generation: Generation, through: int) -> None:
+        self._database.execute(
+            "UPDATE generation SET synced_through = ? WHERE generation_id = ?",
+            (through, generation.generation_id),
+        )
+        generation.synced_through = through
 
     def _log(
         self,

@@ -16,6 +16,14 @@ from mountfs.state.local_changes import LocalChanges
 from mountfs.state.mirror import Mirror
 from mountfs.state.overlays import Overlays
 from mountfs.state.parking import Parking
+from mountfs.state.recovery import (
+    RecoveredCopy,
+    current_boot_id,
+    is_unclean_stop,
+    mark_clean,
+    mark_open,
+    set_untrusted_aside,
+)
 from mountfs.state.staging import StagingFiles
 from mountfs.state.tree import LocalTree
 
@@ -26,12 +34,25 @@ class StateStore:
     """Open with `open`, close with `close`. One process, one thread: the event loop's."""
 
     def __init__(
-        self, folder: Path, drive_id: DriveId, *, clock: Clock, staging_limit_bytes: int
+        self,
+        folder: Path,
+        drive_id: DriveId,
+        *,
+        clock: Clock,
+        staging_limit_bytes: int,
+        boot_id: str,
     ) -> None:
         self.drive_id = drive_id
         self.folder = folder
         self.clock = clock
         self.database = Database(folder / "state.db")
+        self.recovered: list[RecoveredCopy] = []
+        """Copies made now of what a power loss may have spoilt."""
+        if is_unclean_stop(self.database, boot_id):
+            self.recovered = set_untrusted_aside(
+                self.database, folder / "staging", folder / "recovered"
+            )
+        mark_open(self.database, boot_id)
         self.counter = ChangeCounter(self.database)
         self.staging = StagingFiles(folder / "staging")
         self.mirror = Mirror(self.database)
@@ -56,6 +77,7 @@ class StateStore:
         *,
         clock: Clock | None = None,
         staging_limit_bytes: int = DEFAULT_STAGING_LIMIT_BYTES,
+        boot_id: str | None = None,
     ) -> "StateStore":
         """Return the state of a drive, made if it is not there.
 
@@ -75,7 +97,11 @@ class StateStore:
                 remedy="choose another with --state, or change its owner",
             )
         return cls(
-            folder, drive_id, clock=clock or SystemClock(), staging_limit_bytes=staging_limit_bytes
+            folder,
+            drive_id,
+            clock=clock or SystemClock(),
+            staging_limit_bytes=staging_limit_bytes,
+            boot_id=current_boot_id() if boot_id is None else boot_id,
         )
 
     @property
@@ -119,6 +145,14 @@ class StateStore:
         self._quota = self._stored_quota()
 
     def close(self) -> None:
-        """Nothing that was answered is lost by not calling it."""
+        """Put everything on the platter and let go. Nothing that was answered is lost by not
+        calling it, as long as the machine runs."""
+        for overlay in self.overlays:
+            through = overlay.touched
+            for generation_id in self.overlays.unsynced(overlay):
+                self.staging.sync(generation_id)
+            self.overlays.mark_synced(overlay, through)
+        self.database.make_durable()
+        mark_clean(self.database)
         self.staging.close()
         self.database.close()

@@ -32,8 +32,7 @@ class Durability:
                 await trio.to_thread.run_sync(
                     self._overlays.sync_file, generation_id, limiter=self._limiter
                 )
-            if generation_ids:
-                self._overlays.mark_synced(overlay, through)
+            self._overlays.mark_synced(overlay, through)
         await self.sync_log()
 
     async def sync_log(self) -> None:

@@ -1,0 +1,86 @@
+"""After a power loss only what was synced is trusted; the rest is set aside, never sent."""
+
+from pathlib import Path
+
+from backend_server.protocol.identity import DriveId
+from mountfs.core.extents import STAGED
+from mountfs.state.overlay import Overlay
+from mountfs.state.store import StateStore
+
+NODE = 5
+LARGE = 64 * 1024
+
+
+def opened(folder: Path, boot_id: str) -> StateStore:
+    return StateStore.open(folder, DriveId("0" * 16), boot_id=boot_id)
+
+
+def abandoned(state: StateStore) -> None:
+    """What a machine does that loses its power: nothing."""
+    state.database.close()
+
+
+def synced(state: StateStore, overlay: Overlay) -> None:
+    through = overlay.touched
+    for generation_id in state.overlays.unsynced(overlay):
+        state.overlays.sync_file(generation_id)
+    state.overlays.mark_synced(overlay, through)
+
+
+def held(state: StateStore) -> list[tuple[int, int]]:
+    overlay = state.overlays.get(NODE)
+    assert overlay is not None
+    return [
+        (extent.start, extent.end)
+        for generation in overlay.generations
+        for extent in generation.extents
+    ]
+
+
+def written(folder: Path) -> StateStore:
+    """64 KiB synced, then 64 KiB that nobody asked to be durable."""
+    state = opened(folder, "first boot")
+    overlay = state.overlays.begin(NODE, expected_revision=0, source=None)
+    state.overlays.write(overlay, 0, b"a" * LARGE, now_ns=1)
+    synced(state, overlay)
+    state.overlays.write(overlay, LARGE, b"b" * LARGE, now_ns=2)
+    return state
+
+
+def test_the_machine_ran_on_so_all_is_there(tmp_path: Path) -> None:
+    abandoned(written(tmp_path))
+    state = opened(tmp_path, "first boot")
+    assert held(state) == [(0, 2 * LARGE)]
+    assert not state.recovered
+    state.close()
+
+
+def test_unsynced_bytes_go_to_a_copy(tmp_path: Path) -> None:
+    abandoned(written(tmp_path))
+    state = opened(tmp_path, "second boot")
+    assert held(state) == [(0, LARGE)]
+    (copy,) = state.recovered
+    assert copy.node_id == NODE
+    assert copy.path.read_bytes()[LARGE:] == b"b" * LARGE
+    state.close()
+    assert not opened(tmp_path, "third boot").recovered
+
+
+def test_a_clean_end_is_trusted_at_the_next_boot(tmp_path: Path) -> None:
+    written(tmp_path).close()
+    state = opened(tmp_path, "second boot")
+    assert held(state) == [(0, 2 * LARGE)]
+    state.close()
+
+
+def test_a_promised_small_write_survives_its_move_to_the_file(tmp_path: Path) -> None:
+    state = opened(tmp_path, "first boot")
+    overlay = state.overlays.begin(NODE, expected_revision=0, source=None)
+    state.overlays.write(overlay, 0, b"small", now_ns=1)
+    synced(state, overlay)
+    state.overlays.write(overlay, LARGE, b"b" * LARGE, now_ns=2)
+    assert all(extent.place == STAGED for extent in overlay.generations[0].extents)
+    abandoned(state)
+    state = opened(tmp_path, "second boot")
+    assert held(state) == [(0, 5)]
+    state.close()
