@@ -10,6 +10,7 @@ was acknowledged depends on a clean end.
 
 import asyncio
 import json
+import resource
 import signal
 import socket
 from collections.abc import Awaitable, Callable
@@ -26,11 +27,16 @@ from backend_server.cli.allocator import keep_freed_memory
 from backend_server.cli.failures import CommandFailed, listening_failure
 from backend_server.cli.serve_lock import ServedAlready, serve_lock
 from backend_server.config import ServerConfig
+from backend_server.notify.change_hub import WATCHERS_MAX
 
 _log = structlog.get_logger("backend_server.serve")
 
 SHUTDOWN_S: Final = 20.0
 _BACKLOG: Final = 1024
+CONNECTIONS_MAX: Final = 2 * WATCHERS_MAX
+"""One waiting poll a device, and one more connection for everything else. Further ones wait."""
+_FILES_BESIDE: Final = 1024
+"""Objects of the block store, the database."""
 
 
 class _EmbeddedServer(Server):
@@ -50,6 +56,7 @@ class _EmbeddedServer(Server):
             http=HTTPModes.http1,
             websockets=False,
             backlog=_BACKLOG,
+            backpressure=CONNECTIONS_MAX,
             log_enabled=False,
             ssl_cert=config.tls_cert,
             ssl_key=config.tls_key,
@@ -72,6 +79,7 @@ def serve(config: ServerConfig, *, as_json: bool) -> None:
     """
     _check_certificate(config.tls_cert, config.tls_key)
     keep_freed_memory()
+    _allow_many_files()
     try:
         with serve_lock(config.lock_file):
             asyncio.run(_serve(config, as_json=as_json))
@@ -116,6 +124,16 @@ async def _drain(server: ServerApp, embedded: Server, serving: asyncio.Task[None
     else:
         _log.warning("requests were still under way at the deadline", deadline_s=SHUTDOWN_S)
         serving.cancel()
+
+
+def _allow_many_files() -> None:
+    """Every connection is a file; the usual soft limit of 1,024 is made for other programs."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = CONNECTIONS_MAX + _FILES_BESIDE
+    if hard != resource.RLIM_INFINITY:
+        wanted = min(wanted, hard)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 def _bind(config: ServerConfig) -> socket.socket:

@@ -3,10 +3,22 @@
 from dataclasses import replace
 
 import httpx
+import structlog
+import structlog.testing
 
 from backend_server.config import Role, ServerConfig
 from backend_server.protocol.errors import ErrorCode
-from server_kit import World, code_of, config, open_world, prepared_config, world
+from server_kit import (
+    EMAIL,
+    PASSWORD,
+    UPLOAD,
+    World,
+    code_of,
+    config,
+    open_world,
+    prepared_config,
+    world,
+)
 
 __all__ = ["config", "prepared_config", "world"]
 
@@ -52,3 +64,24 @@ async def test_a_process_serves_only_its_roles(config: ServerConfig) -> None:
         device = await world.log_in()
         assert code_of(await device.post("/v1/changes/poll", b"")) is ErrorCode.NOT_FOUND
         assert code_of(await device.send(b"x")) is ErrorCode.NOT_FOUND
+
+
+async def test_logs_tell_of_every_request_and_of_no_secret(world: World) -> None:
+    with structlog.testing.capture_logs() as lines:
+        device = await world.log_in()
+        await world.try_log_in(password="a wrong password")
+        await device.commit(device.create(1, b"a secret name", device.inline(b"a secret content")))
+        await device.send(b"x" * 1000)
+        await device.get(device.path("changes"), cursor="a-secret-cursor")
+    assert [(line["method"], line["path"], line["status"]) for line in lines] == [
+        ("POST", "/v1/sessions", 200),
+        ("GET", "/v1/account", 200),
+        ("POST", "/v1/sessions", 401),
+        ("POST", "/v1/drives/{drive_id}/commits", 200),
+        ("POST", "/v1/drives/{drive_id}/blocks", 200),
+        ("GET", "/v1/drives/{drive_id}/changes", 410),
+    ]
+    assert all(line["ms"] >= 0 and line["bytes_out"] > 0 for line in lines)
+    everything = str(lines)
+    for secret in ("secret", "password", PASSWORD, EMAIL, device.session.token, UPLOAD.hex()):
+        assert secret not in everything
