@@ -1,5 +1,6 @@
 """What a folder holds, as a value, to compare a mount with a plain folder or with another mount."""
 
+import errno
 import hashlib
 import os
 import stat
@@ -12,6 +13,7 @@ from harness.waiting import wait_until
 
 T = TypeVar("T")
 
+_PASSING_ERRORS: Final = (errno.ENOENT, errno.ENETUNREACH)
 READ_SIZE_BYTES: Final = 1 << 20
 DIFFERENCES_SHOWN_MAX: Final = 20
 
@@ -128,14 +130,17 @@ def assert_same_tree(expected: Tree, found: Tree) -> None:
 def assert_becomes_same(expected: Tree, read: Callable[[], Tree], *, deadline_s: float) -> None:
     """Read again and again until the tree is `expected`.
 
-    A path that goes away while it is read only means that this reading is not the last.
+    A path that goes away while it is read, or content that cannot be had for a moment because the
+    server was away, only means that this reading is not the last.
     """
     last: list[str] = ["never read"]
 
     def is_same() -> bool:
         try:
             last[:] = differences(expected, read())
-        except FileNotFoundError as error:
+        except OSError as error:
+            if error.errno not in _PASSING_ERRORS:
+                raise
             last[:] = [str(error)]
         return not last
 
