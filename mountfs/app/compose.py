@@ -26,6 +26,7 @@ from backend_server.protocol.messages import DriveInfo
 from cache import BlockCache
 from mountfs.app.account import client_of
 from mountfs.app.cache_upkeep import keep_cache_in_order, open_cache
+from mountfs.app.close_to_open import CloseToOpenFileSystem
 from mountfs.app.content_access import (
     DriveContentAccess,
     DriveContentSender,
@@ -50,7 +51,12 @@ from mountfs.blocks.uploader import Uploader
 from mountfs.blocks.workers import ThreadWorkers
 from mountfs.errors import Unavailable
 from mountfs.fuse.invalidator import Invalidator
-from mountfs.fuse.session import FuseSession, MountSettings, PyfuseNotifications
+from mountfs.fuse.session import (
+    FuseSession,
+    MountSettings,
+    PyfuseNotifications,
+    forget_attributes_now,
+)
 from mountfs.state.store import StateStore
 from mountfs.state.view_changes import ViewChanges
 from mountfs.sync.drive_sync import DriveSync
@@ -132,7 +138,8 @@ class _MountedDrive:
             jitter=random.Random(),
         )
         self._invalidator = Invalidator(PyfuseNotifications())
-        self._filesystem = DriveFileSystem(
+        make = CloseToOpenFileSystem if plan.is_close_to_open else DriveFileSystem
+        self._filesystem = make(
             state,
             DriveContentAccess(self._reader, self._catalog),
             self._invalidator,
@@ -142,6 +149,9 @@ class _MountedDrive:
             on_local_change=self._sync.local_change,
             prefetch=FolderPrefetch(state.mirror, self._prefetch.request),
         )
+        if isinstance(self._filesystem, CloseToOpenFileSystem):
+            self._filesystem.catch_up = self._sync.catch_up
+            self._filesystem.forget_attributes = forget_attributes_now
         self._drive = RunningDrive(
             mount_point=str(plan.mount_point),
             drive_name=drive.name,

@@ -22,7 +22,7 @@ from mountfs.fuse.mounting import mount_options
 from mountfs.fuse.native_messages import native_messages
 from mountfs.fuse.operations import Operations
 from mountfs.fuse.trio_shim import TrioShim
-from mountfs.vfs.interface import FileSystem
+from mountfs.vfs.interface import FileSystem, Inode
 
 _LOG = logging.getLogger(__name__)
 
@@ -53,6 +53,17 @@ class PyfuseNotifications:
 
     def forget_entry(self, parent: int, name: bytes) -> None:
         pyfuse3.invalidate_entry(parent, name)
+
+
+def forget_attributes_now(inode: Inode) -> None:
+    """Let the kernel ask for attributes again. Does not block, so the event loop may call it.
+
+    Only of attributes: whatever touches pages or names can wait for a request of ours.
+    """
+    try:
+        pyfuse3.invalidate_inode(inode, attr_only=True)
+    except OSError as error:
+        _LOG.debug("inode %d: %s", inode, error)
 
 
 class FuseSession:

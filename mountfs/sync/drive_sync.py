@@ -29,7 +29,7 @@ from backend_server.protocol.messages import (
     PollRequest,
 )
 from mountfs.core.deferral import burst_due_at_s
-from mountfs.errors import MountError, NotLoggedIn, Refused, Unavailable
+from mountfs.errors import MountError, NotLoggedIn, Refused, RequestRefused, Unavailable
 from mountfs.state.local_changes import Key
 from mountfs.state.store import StateStore
 from mountfs.state.view_changes import ViewChanges
@@ -98,7 +98,10 @@ class DriveSync:
         """Batches in a row of which the server made nothing."""
         self._operations: dict[int, Operation] = {}
         """The batch on its way with its inline blocks; lost in a crash, then sent without."""
-        self._pulls = 0
+        self._pulls_begun = 0
+        self._pulls_applied = 0
+        """The number of the last pull that is in the mirror."""
+        self._pull_ended = trio.Event()
         self._round_done = trio.Condition()
         self.is_online = False
         self.has_mirror = trio.Event()
@@ -123,6 +126,16 @@ class DriveSync:
         """The drive may have moved on the server. Never blocks."""
         self._is_remote_ahead = True
         self._wake.set()
+
+    async def catch_up(self) -> None:
+        """Return when the mirror has what the server had at this call, or the server is away.
+
+        A round trip or two, but no bound of its own: put one around it.
+        """
+        self.hint()
+        wanted = self._pulls_begun + 1
+        while self._pulls_applied < wanted and self.is_online:
+            await self._pull_ended.wait()
 
     async def sync_now(self) -> list[int]:
         """Return when the server has everything written before this call.
@@ -199,13 +212,24 @@ class DriveSync:
         ]
         first = operations[0].number
         request = request_of(operations, answered_through=first - 1)
-        answer = await self._server.commit(self._state.drive_id, request)
+        try:
+            answer = await self._server.commit(self._state.drive_id, request)
+        except RequestRefused as error:
+            # The batch as a whole is not taken (its numbers are ahead of a server that came back
+            # from a backup): nothing of it was made, so it is planned anew behind the next pull.
+            _log.warning("a batch was refused and is planned anew", reason=str(error))
+            return {
+                operation.number: OperationAnswer(operation.number, Outcome.STALE)
+                for operation in operations
+            }
         self.commits_count += 1
         return {item.number: item for item in answer.answers}
 
     async def _pull_and_apply(self, answers: dict[int, OperationAnswer] | None) -> None:
         assert self._contents is not None
         self._is_remote_ahead = False
+        self._pulls_begun += 1
+        number = self._pulls_begun
         try:
             pulled = await pull(self._server, self._state.drive_id, self._state.cursor)
         except BaseException:
@@ -222,6 +246,8 @@ class DriveSync:
         )
         self._after_apply(applied, is_settled=answers is not None)
         self.has_mirror.set()
+        self._pulls_applied = number
+        self._end_pull()
         if answers is not None:
             await self._mind_fruitless(answers)
 
@@ -325,6 +351,7 @@ class DriveSync:
         is_offline = isinstance(error, Unavailable)
         if is_offline:
             self._set_online(False)
+        self._end_pull()
         (_log.info if is_offline else _log.error)("cannot sync now", reason=str(error))
         delay_s = min(_BACKOFF_MIN_S * 2.0 ** min(failures, 10), _BACKOFF_MAX_S)
         if isinstance(error, NotLoggedIn | Refused):
@@ -337,6 +364,10 @@ class DriveSync:
         if is_online != self.is_online:
             self.is_online = is_online
             self._on_online(is_online)
+
+    def _end_pull(self) -> None:
+        self._pull_ended.set()
+        self._pull_ended = trio.Event()
 
     def _is_sent(self, point: int) -> bool:
         """Whether nothing that was changed up to `point` is left but what was refused."""
