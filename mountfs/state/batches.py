@@ -57,9 +57,12 @@ class Batches:
         self._database.execute("DELETE FROM batch")
         self.in_flight = []
 
-    def raise_last_number(self, number: int) -> None:
-        """The server has seen numbers up to this one: a state from a backup must not reuse them."""
-        if number > self.last_number:
+    def number_from(self, number: int) -> None:
+        """The server has answered this device up to `number`: the next operation is behind it.
+
+        Not while a batch is in flight. Joins the caller's transaction.
+        """
+        if not self.in_flight and number != self.last_number:
             self._store_last_number(number)
 
     def _store_last_number(self, number: int) -> None:

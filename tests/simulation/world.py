@@ -49,6 +49,7 @@ from mountfs.vfs.file_system import DriveFileSystem
 from mountfs.vfs.interface import Caller, Inode, RenameFlags
 
 CALLER = Caller(uid=0, gid=0, pid=1)
+_ROUNDS_MAX = 20
 PASSWORD = "correct horse battery"
 EMAIL = "ada@example.org"
 
@@ -325,14 +326,16 @@ class World:
 
     async def quiet(self) -> None:
         """Return when every device has sent and received everything."""
-        for _ in range(3):
+        for _ in range(_ROUNDS_MAX):
             for device in self._devices:
                 await device.settled()
             for device in self._devices:
                 device.sync.hint()
             await trio.sleep(1)
-        heads = {device.state.cursor for device in self._devices}
-        assert len(heads) == 1, "the devices do not stand at one place of the journal"
+            heads = {device.state.cursor for device in self._devices}
+            if len(heads) == 1 and not any(d.sync.pending_count for d in self._devices):
+                return
+        raise AssertionError("the devices do not come to rest at one place of the journal")
 
 
 @asynccontextmanager
