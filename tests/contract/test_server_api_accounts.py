@@ -135,7 +135,8 @@ async def test_a_revoked_device_is_out_at_once_and_others_stay(world: World) -> 
     path = f"/v1/devices/{second.session.device_id}"
     assert (await first.delete(path)).status_code == 204
     assert (await first.delete(path)).status_code == 204
-    assert code_of(await second.get("/v1/account")) is ErrorCode.DEVICE_REVOKED
+    for path in ("/v1/account", "/v1/devices", second.path("snapshot")):
+        assert code_of(await second.get(path)) is ErrorCode.DEVICE_REVOKED
     assert (await first.get("/v1/account")).status_code == 200
 
 

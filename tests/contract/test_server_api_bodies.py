@@ -60,6 +60,7 @@ MALFORMED = {
     "bad text": (b"\x82\xb0answered_through\x00\xaaoperations\xa2\xff\xfe", {}),
     "bad text in a key": (b"\x81\xa2\xff\xfe\x00", {}),
     "nested deep": (b"\x91" * 60_000, {}),
+    "nested deep where nobody looks": (b"\x81\xa1x" + b"\x91" * 60_000, {}),
     "not zstd": (b"nonsense", {"content-encoding": "zstd"}),
     "half zstd": (
         zstandard.ZstdCompressor().compress(bytes(9000))[:-3],
@@ -110,7 +111,8 @@ async def test_bodies_are_bounded_as_sent_and_as_decompressed(world: World) -> N
         b'{"email": 1, "password": "p", "device_name": "d"}',
         b'{"email": "e", "password": "p", "device_name": ""}',
         b'{"email": "e", "password": "p", "device_name": "a\\u0000b"}',
-        b"[" * 100_000,
+        b"[" * 60_000,
+        b'{"x": ' + b"[" * 60_000,
     ],
 )
 async def test_malformed_json_is_the_callers_mistake(world: World, body: bytes) -> None:

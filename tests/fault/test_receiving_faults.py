@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Sequence
 from itertools import count
 
 import pytest
+import trio
 
 from backend_server.blocks.block_store import ObjectFault, ObjectId, ObjectRef, SealedObject
 from backend_server.blocks.errors import StorageFull, StoreError, StoreUnavailable
@@ -102,3 +103,40 @@ async def test_each_call_of_the_store_may_fail(
         if not store.fault_fired:
             assert fail_at_call > 3
             return
+
+
+class MeetingStore(MemoryStore):
+    """Keeps the first two groups back until both have come: two uploads at the same moment."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._waiting_count = 0
+        self._both_came = trio.Event()
+
+    async def put_many(self, objects: Sequence[SealedObject]) -> None:
+        self._waiting_count += 1
+        if self._waiting_count == 2:
+            self._both_came.set()
+        await self._both_came.wait()
+        await super().put_many(objects)
+
+
+async def test_two_uploads_of_one_chunk_at_the_same_moment_leave_one_object(
+    config: ServerConfig,
+) -> None:
+    store = MeetingStore()
+    async with open_world(config, store=store) as world:
+        device = await world.log_in()
+        chunk = os.urandom(100_000)
+        answers: list[int] = []
+
+        async def send(upload: bytes) -> None:
+            answers.append((await device.send(chunk, upload=upload)).status_code)
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(send, b"1" * 16)
+            nursery.start_soon(send, b"2" * 16)
+        assert answers == [200, 200]
+        drive_id = DriveId(device.drive.drive_id)
+        assert len([object_id async for object_id in store.list_ids(drive_id)]) == 1
+        assert await device.fetch_plain(chunk) == [chunk]
