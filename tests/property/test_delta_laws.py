@@ -2,6 +2,7 @@
 
 from itertools import pairwise
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -196,6 +197,84 @@ def test_a_partly_overwritten_chunk_keeps_its_place_and_length(
         if isinstance(step, Stretch) and step.replaces is not None:
             assert step.start == base.starts[step.replaces]
             assert step.end - step.start == base.entries[step.replaces].length
+
+
+@given(edits())
+def test_a_chunk_is_cut_anew_only_if_nothing_of_it_is_left_in_place(
+    edit: tuple[Manifest, int, list[DirtyRange], int],
+) -> None:
+    base, visible, dirty, size = edit
+    steps = plan_delta(base, base_visible_bytes=visible, dirty=dirty, size_bytes=size)
+    patched = {
+        step.replaces for step in steps if isinstance(step, Stretch) and step.replaces is not None
+    }
+    for index, entry in enumerate(base.entries):
+        start, end = base.starts[index], base.starts[index] + entry.length
+        inside = [span for span in dirty if span.start < end and start < span.end]
+        is_covered = any(span.start <= start and end <= span.end for span in inside)
+        is_short_tail = end == visible and entry.length < CHUNK_SIZE_BYTES_MIN
+        if entry.is_hole or end > visible or is_covered or is_short_tail:
+            continue
+        assert (index in patched) == bool(inside)
+
+
+HUGE = 1 << 40
+
+
+@pytest.mark.parametrize(
+    ("entries", "visible", "dirty", "size", "expected"),
+    [
+        # Growing again and again leaves one hole, not many.
+        (
+            [(1, 70_000), (0, HUGE)],
+            70_000 + HUGE,
+            [],
+            70_001 + HUGE,
+            (Keep(0, 1), Gap(HUGE + 1)),
+        ),
+        ([(0, HUGE)], 5, [], 10, (Gap(10),)),
+        # A short gap beside new bytes is filled, a long one stays a hole.
+        (
+            [],
+            0,
+            [(0, 10), (20, 30)],
+            40,
+            (
+                Stretch(
+                    0, 40, (FromDirty(0, 10), FromZeros(10), FromDirty(20, 30), FromZeros(10)), None
+                ),
+            ),
+        ),
+        (
+            [],
+            0,
+            [(0, 10), (HUGE, HUGE + 5)],
+            HUGE + 5,
+            (
+                Stretch(0, 10, (FromDirty(0, 10),), None),
+                Gap(HUGE - 10),
+                Stretch(HUGE, HUGE + 5, (FromDirty(HUGE, HUGE + 5),), None),
+            ),
+        ),
+        # A gap beside a chunk that stays is a hole, however short.
+        ([(1, 70_000)], 70_000, [], 70_010, (Keep(0, 1), Gap(10))),
+        # What a truncation left of a chunk is cut anew.
+        ([(1, 70_000)], 10, [], 10, (Stretch(0, 10, (FromBase(0, 0, 10),), None),)),
+        ([(1, 70_000)], 0, [], 0, ()),
+    ],
+)
+def test_plans_worth_seeing(
+    entries: list[tuple[int, int]],
+    visible: int,
+    dirty: list[tuple[int, int]],
+    size: int,
+    expected: tuple[Step, ...],
+) -> None:
+    made = [Entry(chunk(number) if number else HOLE, length) for number, length in entries]
+    base = Manifest(manifest_id_of(made), made)
+    ranges = [DirtyRange(*one) for one in dirty]
+    plan = plan_delta(base, base_visible_bytes=visible, dirty=ranges, size_bytes=size)
+    assert plan == expected
 
 
 def chunk(number: int) -> ChunkId:

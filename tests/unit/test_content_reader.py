@@ -1,7 +1,8 @@
 """Reading committed content: what is fetched, how often, and what goes wrong."""
 
 import random
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
+from typing import ParamSpec, TypeVar
 
 import pytest
 import trio
@@ -15,6 +16,9 @@ from mountfs.blocks.room import Blocks
 from mountfs.blocks.workers import InlineWorkers
 from mountfs.core.content import ContentSource
 from mountfs.errors import Corruption, DeadlinePassed, Offline, RequestRefused
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 
 def chunks(count: int, size: int = 256 * KIB, seed: int = 0) -> list[bytes]:
@@ -266,6 +270,30 @@ async def test_memory_stays_bounded_while_a_large_file_streams(bench: Bench) -> 
         await stream.read(at, MIB)
         assert bench.blocks.store._memory_bytes <= 32 * MIB
         assert bench.blocks.store._writer._queue_bytes <= 17 * MIB
+
+
+async def test_a_slow_cache_slows_the_network_and_fills_no_memory() -> None:
+    gate = trio.Event()
+
+    class Slow(InlineWorkers):
+        async def run(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+            await gate.wait()
+            return await super().run(work, *args, **kwargs)
+
+    server = FakeServer()
+    source = server.make_file(70_000, chunks(160))
+    blocks = Blocks(server, MemoryCache(limit_bytes=1 << 30), DRIVES, cache_workers=Slow())
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(blocks.run)
+        nursery.start_soon(blocks.reader.prefetch, [source])
+        await wait_all_tasks_blocked(0.01)
+        assert 16 * MIB <= blocks.store._writer._queue_bytes <= 17 * MIB
+        assert server.counts.down_bytes < 18 * MIB
+        gate.set()
+        await blocks.reader.prefetch([source])
+        await blocks.store.drain()
+        nursery.cancel_scope.cancel()
+    assert not blocks.store.lacking(DRIVE, [one.chunk_id for one in source.manifest.entries])
 
 
 async def test_manifests_come_together_and_once(bench: Bench) -> None:

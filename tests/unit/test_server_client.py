@@ -313,31 +313,33 @@ async def test_cancelled_calls_leave_no_slot_behind(start: Start) -> None:
         await gate.wait()
         return 200, [], ACCOUNT
 
-    _, client = await start(answer)
+    server, client = await start(answer)
     for _ in range(3):
         async with trio.open_nursery() as nursery:
             for _ in range(3 * CALL_CONNECTIONS_MAX):
                 nursery.start_soon(client.account)
             await trio.testing.wait_all_tasks_blocked(0.01)
             nursery.cancel_scope.cancel()
+    assert server.connections == 3 * CALL_CONNECTIONS_MAX
     gate.set()
     assert (await client.account()).account_id == 1
 
 
-async def test_the_long_poll_takes_no_slot_from_others(start: Start) -> None:
+async def test_the_long_poll_and_the_calls_take_no_slot_from_each_other(start: Start) -> None:
     gate = trio.Event()
 
     async def answer(request: Request) -> Answer:
         if request.target.endswith("/poll"):
-            await gate.wait()
             return 200, [], b'{"moved":["a"]}'
+        await gate.wait()
         return 200, [], ACCOUNT
 
     _, client = await start(answer)
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(client.poll, PollRequest({}))
-        for _ in range(CALL_CONNECTIONS_MAX):
-            await client.account()
+        for _ in range(2 * CALL_CONNECTIONS_MAX):
+            nursery.start_soon(client.account)
+        await trio.testing.wait_all_tasks_blocked(0.01)
+        assert (await client.poll(PollRequest({}))).moved == ["a"]
         gate.set()
 
 
