@@ -1,0 +1,87 @@
+"""Laws of who is right: nothing is dropped that the other side does not have or has not seen."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mountfs.core.conflict import (
+    ContentVerdict,
+    DentryVerdict,
+    decide_content,
+    decide_dentry,
+)
+from mountfs.core.conflict_names import conflict_name
+
+NODES = st.integers(0, 3)
+
+
+@given(expected=NODES, local=NODES, remote=NODES)
+def test_a_dentry_loses_no_node(expected: int, local: int, remote: int) -> None:
+    verdict = decide_dentry(expected=expected, local=local, remote=remote)
+    match verdict:
+        case DentryVerdict.DONE:
+            assert local == remote
+        case DentryVerdict.YIELD:
+            assert local == 0, "only a removal gives way"
+        case DentryVerdict.KEEP:
+            assert remote == expected, "only what did not change may be replaced"
+        case DentryVerdict.KEEP_ON_NEW:
+            assert remote == 0
+        case DentryVerdict.COLLIDE:
+            assert local
+            assert remote
+            assert local != remote
+
+
+@given(
+    expected=st.integers(0, 3),
+    remote=st.none() | st.integers(0, 3),
+    local_manifest=st.none() | st.sampled_from([b"a", b"b"]),
+    remote_manifest=st.sampled_from([b"a", b"b"]),
+)
+def test_our_bytes_are_dropped_only_when_the_head_has_them(
+    expected: int, remote: int | None, local_manifest: bytes | None, remote_manifest: bytes
+) -> None:
+    verdict = decide_content(
+        expected_revision=expected,
+        remote_revision=remote,
+        local_manifest=local_manifest,
+        remote_manifest=remote_manifest,
+    )
+    if verdict is ContentVerdict.DONE:
+        assert local_manifest == remote_manifest
+    if verdict is ContentVerdict.KEEP:
+        assert remote == expected
+    assert (verdict is ContentVerdict.REVIVE) == (remote is None)
+
+
+@given(
+    name=st.binary(min_size=1, max_size=255).filter(lambda n: b"/" not in n and b"\0" not in n),
+    device=st.text(max_size=80),
+    taken=st.integers(0, 3),
+)
+def test_conflict_names_are_names(name: bytes, device: str, taken: int) -> None:
+    seen: set[bytes] = set()
+
+    def is_taken(candidate: bytes) -> bool:
+        if len(seen) < taken:
+            seen.add(candidate)
+        return candidate in seen
+
+    device = device.encode("utf-8", "ignore").decode()
+    made = conflict_name(name, device=device, date="2026-11-20", is_taken=is_taken)
+    assert 0 < len(made) <= 255
+    assert b"/" not in made
+    assert b"\0" not in made
+    assert made not in seen
+
+
+def test_the_extension_is_kept() -> None:
+    made = conflict_name(b"a.b.txt", device="LAPTOP", date="2026-11-20", is_taken=lambda n: False)
+    assert made == b"a.b (conflict of LAPTOP, 2026-11-20).txt"
+
+
+def test_a_name_is_not_cut_inside_a_character() -> None:
+    name = "ä".encode() * 127
+    made = conflict_name(name, device="x", date="2026-11-20", is_taken=lambda n: False)
+    assert len(made) <= 255
+    made.decode()
