@@ -82,7 +82,7 @@ def test_the_recovery_copy_is_the_file_and_survives_sloppy_typing(tmp_path: Path
 def test_a_mistyped_key_is_noticed(at: int) -> None:
     line = format_master_key(MASTER)
     mistyped = line[:at] + ("A" if line[at] != "A" else "B") + line[at + 1 :]
-    with pytest.raises(MasterKeyUnusable, match="typing error|does not hold"):
+    with pytest.raises(MasterKeyUnusable, match=r"typing error|does not hold"):
         parse_master_key(mistyped)
 
 

@@ -99,7 +99,7 @@ def test_sizes_are_read(text: str, size_bytes: int) -> None:
 
 @pytest.mark.parametrize("text", ["", "GiB", "-1", "1 XB", "9999999 TiB", "1e3", "٣ GiB"])
 def test_what_is_no_size_is_refused(text: str) -> None:
-    with pytest.raises(ValueError, match="size|disk"):
+    with pytest.raises(ValueError, match=r"size|disk"):
         parse_size(text)
 
 
