@@ -127,10 +127,13 @@ class _MountedDrive:
         )
         self._prefetch = SmallFilesPrefetch(drive_id, self._reader, self._catalog)
 
+        sender = DriveContentSender(
+            drive_id, uploader, self._catalog, counts, happened=self._note_sent
+        )
         self._sync = DriveSync(
             state,
             client,
-            DriveContentSender(drive_id, uploader, self._catalog, counts, happened=self._note_sent),
+            sender,
             device_name=record.device_name,
             new_node_id=_new_node_id,
             on_view_changes=self._view_changed,
@@ -157,6 +160,7 @@ class _MountedDrive:
             drive_name=drive.name,
             state=state,
             sync=self._sync,
+            sender=sender,
             cache=cache,
             counts=counts,
             recent=recent,

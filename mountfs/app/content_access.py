@@ -13,7 +13,7 @@ from mountfs.blocks.read_stream import ReadStream
 from mountfs.blocks.reader import ContentReader
 from mountfs.blocks.uploader import SentContent, Uploader
 from mountfs.core.content import ContentSource, DirtyContent
-from mountfs.errors import MountError
+from mountfs.errors import MountError, Unavailable
 from mountfs.state.overlay import Source
 
 _LOG = logging.getLogger(__name__)
@@ -75,9 +75,16 @@ class DriveContentSender:
         self._catalog = catalog
         self._counts = counts
         self._happened = happened
+        self.trouble: Unavailable | None = None
+        """Why the last content could not be sent for now; None while one is being sent."""
 
     async def send(self, content: DirtyContent, *, similar: list[ContentSource]) -> SentContent:
-        sent = await self._uploader.send(content, similar=similar)
+        self.trouble = None
+        try:
+            sent = await self._uploader.send(content, similar=similar)
+        except Unavailable as error:
+            self.trouble = error
+            raise
         # What is cached before the commit is refused is only bytes under their own name.
         await self._uploader.keep(sent)
         self._counts.sent(sent.stats)

@@ -22,15 +22,15 @@ from mountfs.app.control_messages import Done, Progress, Request, StatusAnswer
 from mountfs.app.control_server import Send
 from mountfs.app.failures import first_leaf
 from mountfs.app.status import MountStatus, Parked, Queue
-from mountfs.errors import MountError, Offline, SetupError
+from mountfs.errors import MountError, Offline, ServerBusy, SetupError, Unavailable
 from mountfs.fuse.mount_users import MountUser, programs_using
 from mountfs.fuse.mounting import MountBusy, unmount
 
 _LOG = logging.getLogger(__name__)
 
 LAST_SYNC_S: Final = 10.0
-OFFLINE_PATIENCE_S: Final = 15.0
-"""A sync that makes no headway because the server is away gives up after so long."""
+PATIENCE_S: Final = 15.0
+"""A sync without headway gives up after it was kept waiting by the server for so long."""
 PROGRESS_EVERY_S: Final = 0.25
 GOODBYE_S: Final = 2.0
 STARTED_TO_STOP: Final = "the mount is being stopped already"
@@ -52,6 +52,11 @@ class ServedDrive(Protocol):
     @property
     def refusal(self) -> MountError | None:
         """Why the server wants nothing from us any more, until somebody acts; None if it does."""
+        ...
+
+    @property
+    def trouble(self) -> Unavailable | None:
+        """Why a content could not be sent the last time; None if it could, or is being sent."""
         ...
 
     async def sync(self) -> list[Parked]:
@@ -176,7 +181,7 @@ class MountLife:
             )
 
     async def _sync_telling(self, send: Send) -> list[Parked]:
-        """Sync while telling `send` how far it is. Raises Offline after OFFLINE_PATIENCE_S."""
+        """Sync while telling `send` how far it is. Raises Offline after PATIENCE_S."""
 
         async def tell() -> None:
             while True:
@@ -195,15 +200,22 @@ class MountLife:
         return parked
 
     async def _give_up_when_hopeless(self) -> None:
-        waited_s = 0.0
-        while waited_s < OFFLINE_PATIENCE_S:
+        """Raise when the server will not take the rest soon."""
+        stuck_s = 0.0
+        queue = self._drive.queue
+        while stuck_s < PATIENCE_S:
             await trio.sleep(PROGRESS_EVERY_S)
             if self._drive.refusal is not None:
                 raise self._drive.refusal
-            waited_s = 0.0 if self._drive.is_online else waited_s + PROGRESS_EVERY_S
-        raise Offline(
-            f"the server cannot be reached; {self._drive.queue.operations} changes wait here"
-        )
+            if self._drive.queue != queue:
+                queue, stuck_s = self._drive.queue, 0.0
+            elif not self._drive.is_online or self._drive.trouble is not None:
+                stuck_s += PROGRESS_EVERY_S
+        rest = f"{queue.operations} changes wait here"
+        trouble = self._drive.trouble
+        if self._drive.is_online and isinstance(trouble, ServerBusy):
+            raise ServerBusy(f"{trouble} {rest}", retry_after_s=trouble.retry_after_s)
+        raise Offline(f"the server cannot be reached; {rest}")
 
     # Signals ---------------------------------------------------------------------------------
 

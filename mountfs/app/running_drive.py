@@ -4,6 +4,7 @@ import os
 from typing import Final
 
 from cache import BlockCache
+from mountfs.app.content_access import DriveContentSender
 from mountfs.app.status import (
     CacheUse,
     Conflict,
@@ -14,7 +15,7 @@ from mountfs.app.status import (
     load_memory,
 )
 from mountfs.app.transfer_counts import TransferCounts
-from mountfs.errors import MountError, NotLoggedIn
+from mountfs.errors import MountError, NotLoggedIn, Unavailable
 from mountfs.state.store import StateStore
 from mountfs.state.view_changes import ViewChanges
 from mountfs.sync.drive_sync import DriveSync
@@ -33,6 +34,7 @@ class RunningDrive:
         drive_name: str,
         state: StateStore,
         sync: DriveSync,
+        sender: DriveContentSender,
         cache: BlockCache,
         counts: TransferCounts,
         recent: RecentHappenings,
@@ -41,6 +43,7 @@ class RunningDrive:
         self._drive_name = drive_name
         self._state = state
         self._sync = sync
+        self._sender = sender
         self._cache = cache
         self._counts = counts
         self._recent = recent
@@ -58,6 +61,10 @@ class RunningDrive:
     def refusal(self) -> MountError | None:
         error = self._sync.last_error
         return error if isinstance(error, NotLoggedIn) else None
+
+    @property
+    def trouble(self) -> Unavailable | None:
+        return self._sender.trouble
 
     async def sync(self) -> list[Parked]:
         return [self._parked(node_id) for node_id in await self._sync.sync_now()]

@@ -12,7 +12,7 @@ import trio.testing
 from trio.testing import MockClock
 
 from mountfs.app.control_messages import Done, Event, Progress, Request, StatusAnswer
-from mountfs.app.mount_life import LAST_SYNC_S, OFFLINE_PATIENCE_S, MountLife
+from mountfs.app.mount_life import LAST_SYNC_S, PATIENCE_S, MountLife
 from mountfs.app.status import (
     CacheUse,
     Memory,
@@ -21,7 +21,7 @@ from mountfs.app.status import (
     Queue,
     Transfers,
 )
-from mountfs.errors import DeviceRevoked, MountError, Offline, SetupError
+from mountfs.errors import DeviceRevoked, MountError, Offline, ServerBusy, SetupError, Unavailable
 from mountfs.fuse.mount_users import MountUser
 from mountfs.fuse.mounting import MountBusy
 
@@ -36,6 +36,7 @@ class Drive:
         self.queue = queue
         self.parked: list[Parked] = []
         self.refusal: MountError | None = None
+        self.trouble: Unavailable | None = None
         self.sync_takes_s = 2.0
         self.is_online = True
         self.syncs_ended = 0
@@ -48,7 +49,7 @@ class Drive:
         )  # fmt: skip
 
     async def sync(self) -> list[Parked]:
-        if not self.is_online or self.refusal is not None:
+        if not self.is_online or self.refusal is not None or self.trouble is not None:
             await trio.sleep_forever()
         await trio.sleep(self.sync_takes_s)
         self.queue = Queue()
@@ -150,7 +151,30 @@ async def test_sync_gives_up_when_the_server_stays_away(
     began = trio.current_time()
     with pytest.raises(Offline, match="3 changes"):
         await scene.ask("sync")
-    assert trio.current_time() - began == pytest.approx(OFFLINE_PATIENCE_S, abs=1)
+    assert trio.current_time() - began == pytest.approx(PATIENCE_S, abs=1)
+
+
+async def test_sync_gives_up_on_a_server_without_room(
+    autojump_clock: MockClock, scene: Scene
+) -> None:
+    scene.drive.trouble = ServerBusy("the storage is full.")
+    with pytest.raises(ServerBusy, match=r"storage is full.*3 changes"):
+        await scene.ask("sync")
+
+
+async def test_headway_renews_the_patience(autojump_clock: MockClock, scene: Scene) -> None:
+    scene.drive.trouble = ServerBusy("the storage is full.")
+    began = trio.current_time()
+    async with trio.open_nursery() as nursery:
+
+        async def send_one_after_a_while() -> None:
+            await trio.sleep(PATIENCE_S - 1)
+            scene.drive.queue = Queue(2, 900)
+
+        nursery.start_soon(send_one_after_a_while)
+        with pytest.raises(ServerBusy, match="2 changes"):
+            await scene.ask("sync")
+    assert trio.current_time() - began > 2 * PATIENCE_S - 2
 
 
 async def test_sync_fails_at_once_when_the_device_is_turned_away(
