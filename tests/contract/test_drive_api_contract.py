@@ -235,6 +235,16 @@ async def test_sending_a_block_again_is_free(side: Side) -> None:
         assert answer.stored_count == 1
 
 
+async def test_an_announced_upload_may_send_no_more_than_it_announced(side: Side) -> None:
+    plaintext = random_bytes(100 * KIB)
+    chunk_id = chunk_id_of(plaintext, chunk_key=side.drive.chunk_key)
+    request = UploadRequest(UPLOAD, NODE, 0, 0, [ChunkLength(b"x" * 32, 10)])
+    await side.api.announce(side.drive_id, request)
+    encoded = encode_chunk(chunk_id, plaintext, None)
+    with pytest.raises(RequestRefused):
+        await side.api.send_blocks(side.drive_id, UPLOAD, [(encoded.header, encoded.block)])
+
+
 async def test_a_block_that_is_not_its_id_is_refused(side: Side) -> None:
     encoded = encode_chunk(b"i" * 32, random_bytes(100), None)  # type: ignore[arg-type]
     with pytest.raises(Corruption):
@@ -300,6 +310,34 @@ async def test_feed_and_poll(world: World) -> None:
     moved = await client.poll(PollRequest({drive_id: page.cursor}))
     assert moved.moved == [drive_id]
     assert len((await client.changes(drive_id, page.cursor)).nodes) >= 1
+
+
+async def test_an_edit_costs_its_own_size_on_the_wire(world: World) -> None:
+    """Announcement, blocks and commit, headers included."""
+    client = await client_of(world)
+    side = Side(client, (await client.account()).drives[0])
+    data = random_bytes(8 * MIB)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(side.blocks.run)
+        base = await side.save(side.content(data))
+        at = 5 * MIB + 77
+        edited = data[:at] + random_bytes(KIB, 3) + data[at + KIB :]
+        before = client.traffic.up_bytes
+        sent = await side.blocks.uploader.send(side.edit(base, edited, (at, at + KIB)))
+        await side.commit(NODE, sent.new_content, base)
+        assert client.traffic.up_bytes - before <= 4000
+        inserted = data[:5000] + random_bytes(KIB, 5) + data[5000:]
+        before = client.traffic.up_bytes
+        sent = await side.blocks.uploader.send(
+            side.content(inserted, NodeId(NODE + 1)), similar=(base,)
+        )
+        await side.commit(NodeId(NODE + 1), sent.new_content, None)
+        assert client.traffic.up_bytes - before <= 100_000
+        before = client.traffic.up_bytes
+        copied = await side.blocks.uploader.send(side.content(data, NodeId(NODE + 2)))
+        await side.commit(NodeId(NODE + 2), copied.new_content, None)
+        assert client.traffic.up_bytes - before <= 1000
+        nursery.cancel_scope.cancel()
 
 
 async def test_an_unknown_drive_is_refused(world: World) -> None:

@@ -141,6 +141,8 @@ class FakeServer:
         self.counts.announcements += 1
         self.counts.up_bytes += len(encode(request))
         missing = [nth for nth, one in enumerate(request.chunks) if one.chunk_id not in self.chunks]
+        named = self.announced.setdefault(request.upload_id, set())
+        named.update(one.chunk_id for one in request.chunks)
         return UploadAnswer(missing, 3600.0)
 
     async def send_blocks(

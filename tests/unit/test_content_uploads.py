@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 import trio
+import trio.testing
 
 from backend_server.protocol.limits import KIB, MIB
 from cache import MemoryCache
@@ -89,15 +90,40 @@ async def test_a_large_new_file_is_sent_once(bench: Bench) -> None:
 
 
 async def test_a_kilobyte_overwritten_in_a_large_file_sends_at_most_4_kb(bench: Bench) -> None:
-    data = random_bytes(256 * MIB)
-    _, base = await bench.save(whole(data))
-    bench.forget_counts()
-    at = 100 * MIB + 77
+    parts = [number.to_bytes(4, "big") * (64 * KIB) for number in range(1024)]
+    parts[400] = random_bytes(256 * KIB)
+    base = bench.server.make_file(70_000, parts)
+    data = b"".join(parts)
+    at = 400 * 256 * KIB + 77
     edited = data[:at] + random_bytes(KIB, 9) + data[at + KIB :]
     sent, after = await bench.save(overwritten(base, edited, (at, at + KIB)))
     assert bench.server.counts.up_bytes <= 4000
+    assert bench.server.counts.blocks_down == 1
     assert len(after.manifest.entries) == len(base.manifest.entries)
     assert sent.new_content.splice is not None
+
+
+async def test_nothing_is_sent_before_it_may_be(bench: Bench) -> None:
+    """The first body goes beside the first announcement, and no other before its own answer."""
+    content = whole(random_bytes(30 * MIB))
+    announced = 0
+    gate = trio.Event()
+
+    def hold_the_second(call: str) -> trio.Event | None:
+        nonlocal announced
+        announced += call == "announce"
+        return gate if call == "announce" and announced > 1 else None
+
+    bench.server.before_call = hold_the_second
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(bench.blocks.uploader.send, content)
+        while announced < 2:
+            await trio.testing.wait_all_tasks_blocked(0.02)
+        await trio.testing.wait_all_tasks_blocked(0.02)
+        named = bench.server.announced.values()
+        assert bench.server.chunks.keys() <= {chunk_id for ids in named for chunk_id in ids}
+        assert len(bench.server.chunks) < len(content.data) // MIB
+        gate.set()
 
 
 async def test_a_kilobyte_inserted_by_rewriting_sends_at_most_100_kb(bench: Bench) -> None:
