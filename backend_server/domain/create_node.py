@@ -1,6 +1,5 @@
 """Whether a node may be made. Pure."""
 
-from backend_server.domain.folder_times import touched_folder
 from backend_server.domain.tree import Tree
 from backend_server.domain.verdicts import (
     STALE,
@@ -60,12 +59,11 @@ def decide_create_node(
         charged_bytes=0 if content is None else content.charged_bytes,
         created_at_ms=now_ms,
     )
-    folder = touched_folder(tree, operation.parent, ctime_ns=operation.ctime_ns, sequence=sequence)
     return Change(
         kind=EntryKind.CREATED,
         sequence=sequence,
         node_id=operation.node_id,
-        nodes=(node,) if folder is None else (node, folder),
+        nodes=(node,),
         dentries=(DentryState(operation.parent, operation.name, operation.node_id, sequence),),
         content=content,
     )

@@ -4,7 +4,6 @@ from collections.abc import Collection, Iterable
 
 from msgspec.structs import replace
 
-from backend_server.domain.folder_times import touched_folder
 from backend_server.domain.tree import Tree
 from backend_server.domain.verdicts import (
     STALE,
@@ -137,22 +136,17 @@ def _is_inside_itself(tree: Tree, folder_id: int, outcome: Links) -> bool:
 def _nodes_after(
     tree: Tree, operation: PlaceNodes, outcome: Links, sequence: int
 ) -> Iterable[NodeRecord]:
-    """Yield the nodes that change: removed ones, moved ones (ctime), and the folders around."""
-    changed: dict[int, NodeRecord] = {}
-    for change in operation.changes:
-        if change.expected != change.node_id:
-            folder = touched_folder(
-                tree, change.parent, ctime_ns=operation.ctime_ns, sequence=sequence
-            )
-            if folder is not None:
-                changed[change.parent] = folder
+    """Yield the nodes that change: removed ones, and moved ones (ctime).
+
+    Times travel from the committer: the folders around get theirs by `SetAttributes`, which knows
+    whether a program set them since.
+    """
     for node_id, links in outcome.items():
-        node = changed.get(node_id, tree.nodes[node_id])
+        node = tree.nodes[node_id]
         if not links:
-            changed[node_id] = _buried(node, sequence)
+            yield _buried(node, sequence)
         elif operation.ctime_ns > node.ctime_ns:
-            changed[node_id] = replace(node, sequence=sequence, ctime_ns=operation.ctime_ns)
-    return changed.values()
+            yield replace(node, sequence=sequence, ctime_ns=operation.ctime_ns)
 
 
 def _buried(node: NodeRecord, sequence: int) -> NodeRecord:

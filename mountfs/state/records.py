@@ -75,7 +75,7 @@ def record_of(state: NodeState) -> NodeRecord:
         state.mtime_ns,
         state.ctime_ns,
         state.attributes_version,
-        state.size_bytes,
+        len(state.target) if state.kind is NodeKind.SYMLINK else state.size_bytes,
         state.revision,
         state.manifest_id,
         state.entries,

@@ -56,7 +56,6 @@ class _Job(NamedTuple):
 class _Ready(NamedTuple):
     sent: Sent
     generation_ids: tuple[int, ...]
-    mtime_ns: int
     touched: int
 
 
@@ -113,9 +112,12 @@ class Contents:
             if not self._is_current(overlay, done.generation_ids):
                 del self._ready[overlay]
                 continue
+            record = self._state.tree.node(overlay.node_id)
+            if record is None:
+                continue
             ready[overlay.node_id] = ReadyContent(
                 overlay.node_id, overlay.expected_revision, done.sent.new_content,
-                done.generation_ids, done.mtime_ns, done.mtime_ns, done.touched,
+                done.generation_ids, record.mtime_ns, record.ctime_ns, done.touched,
             )  # fmt: skip
         return ready
 
@@ -204,7 +206,8 @@ class Contents:
             if not self._is_current(overlay, job.generation_ids):
                 return  # removed meanwhile: nobody misses it
             try:
-                sent, mtime_ns, touched = await self._send_once(overlay, job)
+                touched = overlay.touched
+                sent = await self._send_once(overlay, job)
             except Unavailable as error:
                 _log.info("content waits for the server", reason=str(error))
                 await trio.sleep(delay_s)
@@ -215,10 +218,10 @@ class Contents:
                     overlay.node_id, "local", now_ns=self._state.clock.wall_ns()
                 )
                 return
-            self._ready[overlay] = _Ready(sent, job.generation_ids, mtime_ns, touched)
+            self._ready[overlay] = _Ready(sent, job.generation_ids, touched)
             return
 
-    async def _send_once(self, overlay: Overlay, job: _Job) -> tuple[Sent, int, int]:
+    async def _send_once(self, overlay: Overlay, job: _Job) -> Sent:
         state = self._state
         base = await self._sender.source(overlay.source) if overlay.source else None
         similar = []
@@ -228,14 +231,11 @@ class Contents:
                 head.node_id, head.revision, head.manifest_id, head.entries, head.size_bytes
             )
             similar.append(await self._sender.source(old))
-        record = state.tree.node(overlay.node_id)
-        mtime_ns = record.mtime_ns if record is not None else overlay.mtime_ns
-        touched = overlay.touched
         content = FrozenContent(
             state.drive_id, overlay, state.overlays, state.staging, base,
             generations_count=len(job.generation_ids),
         )  # fmt: skip
         try:
-            return await self._sender.send(content, similar=similar), mtime_ns, touched
+            return await self._sender.send(content, similar=similar)
         finally:
             content.close()
