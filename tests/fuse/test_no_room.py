@@ -135,7 +135,7 @@ def test_the_server_s_disk_is_full(
     new_server: NewServer, device: NewDevice, mounted: NewMount, disk: SmallDisk
 ) -> None:
     server = new_server(data=disk.path / "data")
-    server.process.expected += ["disk", "space", "full", "storage"]
+    server.process.expected += ["StorageFull"]
     account = server.add_account()
     here = mounted(device("laptop", url=server.url, account=account))
     here.process.expected += ["disk", "space", "full", "storage"]
