@@ -59,27 +59,45 @@ class Swap(NamedTuple):
 
 
 def recognise(dentries: Iterable[ChangedDentry], facts: Facts) -> list[Takeover | Swap]:
-    """Return the successions among the changed dentries; each node in at most one. Pure."""
+    """Return the successions among the changed dentries; each node in at most one. Pure.
+
+    Swaps go first: a file that moves to a backup name that is taken looks like a save over the
+    backup as well. Once they are carried out, ask again.
+    """
+    candidates = [row for row in dentries if _may_succeed(row, facts)]
     found: list[Takeover | Swap] = []
     used: set[int] = set()
-    for row in dentries:
-        old, new = row.expected, row.node_id
-        if not old or not new or old == new or old in used or new in used:
-            continue
-        if not (facts.is_regular(old) and facts.is_regular(new)):
-            continue
-        if not (facts.is_settled(old) and facts.is_settled(new)):
-            continue
-        if list(facts.places_on_server(old)) != [row.key] or len(facts.places_here(new)) != 1:
-            continue
-        if len(facts.places_on_server(new)) > 1:
-            continue
-        elsewhere = facts.places_here(old)
-        if not elsewhere:
-            found.append(Takeover(row.key, old, new))
-        elif len(elsewhere) == 1 and elsewhere[0][0] == row.key[0] and facts.is_created_here(new):
-            found.append(Swap(row.key, elsewhere[0], old, new))
-        else:
-            continue
-        used |= {old, new}
+    for is_swap in (True, False):
+        for row in candidates:
+            old, new = row.expected, row.node_id
+            if old in used or new in used:
+                continue
+            elsewhere = facts.places_here(old)
+            if is_swap and _is_backup(elsewhere, row, facts):
+                found.append(Swap(row.key, elsewhere[0], old, new))
+            elif not is_swap and not elsewhere:
+                found.append(Takeover(row.key, old, new))
+            else:
+                continue
+            used |= {old, new}
     return found
+
+
+def _may_succeed(row: ChangedDentry, facts: Facts) -> bool:
+    old, new = row.expected, row.node_id
+    return (
+        bool(old and new and old != new)
+        and facts.is_regular(old)
+        and facts.is_regular(new)
+        and facts.is_settled(old)
+        and facts.is_settled(new)
+        and list(facts.places_on_server(old)) == [row.key]
+        and len(facts.places_here(new)) == 1
+        and len(facts.places_on_server(new)) <= 1
+    )
+
+
+def _is_backup(elsewhere: Sequence[Key], row: ChangedDentry, facts: Facts) -> bool:
+    return (
+        len(elsewhere) == 1 and elsewhere[0][0] == row.key[0] and facts.is_created_here(row.node_id)
+    )

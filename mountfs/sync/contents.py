@@ -11,11 +11,12 @@ from typing import NamedTuple, Protocol
 import structlog
 import trio
 
+from backend_server.protocol.errors import ErrorCode
 from backend_server.protocol.messages import NewContent
 from mountfs.core.commit_plan import ReadyContent
 from mountfs.core.content import ContentSource, DirtyContent, Manifest
 from mountfs.core.deferral import SendHistory, content_due_at_s
-from mountfs.errors import MountError, Unavailable
+from mountfs.errors import MountError, QuotaExceeded, RequestRefused, Unavailable
 from mountfs.state.overlay import Overlay, Source
 from mountfs.state.store import StateStore
 from mountfs.sync.frozen_content import FrozenContent
@@ -215,7 +216,7 @@ class Contents:
             except MountError as error:
                 _log.warning("a content cannot be sent", error=str(error))
                 self._state.parking.park(
-                    overlay.node_id, "local", now_ns=self._state.clock.wall_ns()
+                    overlay.node_id, _code_of(error), now_ns=self._state.clock.wall_ns()
                 )
                 return
             self._ready[overlay] = _Ready(sent, job.generation_ids, touched)
@@ -239,3 +240,14 @@ class Contents:
             return await self._sender.send(content, similar=similar)
         finally:
             content.close()
+
+
+def _code_of(error: MountError) -> str:
+    """Return what to show for a content that cannot be sent."""
+    match error:
+        case QuotaExceeded():
+            return ErrorCode.QUOTA_EXCEEDED
+        case RequestRefused(code=code):
+            return code
+        case _:
+            return "local"

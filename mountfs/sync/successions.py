@@ -10,6 +10,9 @@ from mountfs.state.records import NodeRecord
 from mountfs.state.store import StateStore
 from mountfs.state.tree import source_of
 
+_PASSES_MAX = 4
+"""A swap can leave a takeover behind; whatever is left after so many is a plain rename."""
+
 
 class _Facts:
     def __init__(self, state: StateStore) -> None:
@@ -39,18 +42,23 @@ def apply_successions(state: StateStore) -> int:
     Nothing may be in flight. What programs see stays as it is: names, bytes, attributes and
     inodes; only which node is behind an inode changes. One transaction.
     """
-    candidates = [row for row in state.changes.dentries.values() if row.expected and row.node_id]
-    if not candidates:
-        return 0
-    found = recognise(candidates, _Facts(state))
-    with state.database.transaction():
-        for succession in found:
-            match succession:
-                case Takeover():
-                    _take_over(state, succession)
-                case Swap():
-                    _swap(state, succession)
-    return len(found)
+    count = 0
+    for _ in range(_PASSES_MAX):
+        candidates = [
+            row for row in state.changes.dentries.values() if row.expected and row.node_id
+        ]
+        found = recognise(candidates, _Facts(state)) if candidates else []
+        if not found:
+            break
+        count += len(found)
+        with state.database.transaction():
+            for succession in found:
+                match succession:
+                    case Takeover():
+                        _take_over(state, succession)
+                    case Swap():
+                        _swap(state, succession)
+    return count
 
 
 def _take_over(state: StateStore, takeover: Takeover) -> None:

@@ -96,6 +96,21 @@ async def test_backup_rename_and_create_keeps_the_node(
     assert b.node_of(await b.find("f")) == node
 
 
+async def test_a_second_backup_over_the_first_keeps_both_nodes(
+    autojump_clock: MockClock, world: World
+) -> None:
+    a, b = await world.device("a"), await world.device("b")
+    await a.write("f", b"0")
+    await world.quiet()
+    node = b.node_of(await b.find("f"))
+    for content in (b"1", b"2", b"3"):
+        await a.rename("f", "f~")
+        await a.write("f", content)
+        await world.quiet()
+        assert b.node_of(await b.find("f")) == node
+    assert await same_everywhere(a, b) == {"f": b"3", "f~": b"2"}
+
+
 async def test_both_edit_and_both_contents_survive(autojump_clock: MockClock, world: World) -> None:
     a, b = await world.device("a"), await world.device("b")
     await a.write("f.txt", b"base")
