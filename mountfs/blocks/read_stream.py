@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 from mountfs.core.content import ContentSource
 from mountfs.core.read_ahead import ReadPattern, plan_read_ahead
-from mountfs.errors import InvalidArgument
 
 if TYPE_CHECKING:
     from mountfs.blocks.reader import ContentReader
@@ -59,29 +58,3 @@ class ReadStream:
         )
         if ahead.start < ahead.end:
             self._reader.ask_ahead(source, ahead.start, ahead.end)
-
-
-class HandleReader:
-    """A stream for an open file whose content may change between its reads."""
-
-    __slots__ = ("_reader", "_stream")
-
-    def __init__(self, reader: ContentReader) -> None:
-        self._reader = reader
-        self._stream: ReadStream | None = None
-
-    async def read(self, source: ContentSource, offset: int, length: int) -> bytes:
-        """Return exactly `length` bytes of `source` from `offset`. Raises as `ContentReader`.
-
-        Raises:
-            InvalidArgument: `source` does not reach so far.
-        """
-        stream = self._stream
-        if stream is None:
-            stream = self._stream = self._reader.open_stream(source)
-        elif stream.source != source:
-            stream.update_source(source)
-        data = await stream.read(offset, length)
-        if len(data) != length:
-            raise InvalidArgument("a read beyond the end of the content")
-        return data

@@ -9,7 +9,8 @@ from httpcore._async.http11 import AsyncHTTP11Connection
 from backend_server.protocol.limits import MIB
 from mountfs.transport.tls import trust
 
-CALL_CONNECTIONS_MAX: Final = 12
+# Fetches take 4, two large uploads 8: what remains is for commits, feeds and manifests.
+CALL_CONNECTIONS_MAX: Final = 16
 CONNECTIONS_MAX: Final = CALL_CONNECTIONS_MAX + 1
 """One more, for the long poll."""
 KEEPALIVE_S: Final = 75.0
