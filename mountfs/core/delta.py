@@ -214,25 +214,26 @@ def _join(atoms: Iterator[_Atom], base: Manifest) -> list[_Atom]:
                 joined[-1] = _Loose(previous.start, atom.end)
                 continue
         elif isinstance(atom, _Hollow):
-            if isinstance(previous, _Hollow):
-                joined[-1] = _Hollow(previous.start, atom.end)
-                continue
-            if isinstance(previous, Keep):
-                atom = _take_hole(joined, previous, atom, base)
+            atom = _take_holes(joined, atom, base)
         joined.append(atom)
     return _swallow_after(joined)
 
 
-def _take_hole(joined: list[_Atom], previous: Keep, hollow: _Hollow, base: Manifest) -> _Hollow:
-    """Join a kept hole in front, so that a file grown in steps has one hole, not many."""
-    last = previous.first + previous.entry_count - 1
-    if not base.entries[last].is_hole:
-        return hollow
-    if previous.entry_count == 1:
-        joined.pop()
-    else:
-        joined[-1] = Keep(previous.first, previous.entry_count - 1)
-    return _Hollow(base.starts[last], hollow.end)
+def _take_holes(joined: list[_Atom], hollow: _Hollow, base: Manifest) -> _Hollow:
+    """Take the holes in front, kept ones too: a file grown in steps has one hole, not many."""
+    while joined:
+        match joined[-1]:
+            case _Hollow(start, _):
+                joined.pop()
+                hollow = _Hollow(start, hollow.end)
+            case Keep(first, entry_count) if base.entries[first + entry_count - 1].is_hole:
+                joined.pop()
+                if entry_count > 1:
+                    joined.append(Keep(first, entry_count - 1))
+                hollow = _Hollow(base.starts[first + entry_count - 1], hollow.end)
+            case _:
+                break
+    return hollow
 
 
 def _swallow_after(joined: list[_Atom]) -> list[_Atom]:

@@ -15,6 +15,12 @@ from mountfs.errors import LocalStorageBroken, LocalStorageFull
 
 _DESCRIPTORS_MAX: Final = 256
 
+FREE_BYTES_MIN: Final = 16 << 20
+"""Kept free for rows: on a disk that content has filled, a file can still be removed."""
+
+_LOOK_EVERY_BYTES: Final = 1 << 20
+assert _LOOK_EVERY_BYTES < FREE_BYTES_MIN
+
 
 class StagingFiles:
     """The files of one drive, named by generation."""
@@ -23,6 +29,7 @@ class StagingFiles:
         self._folder = folder
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._descriptors: OrderedDict[int, int] = OrderedDict()
+        self._unlooked_bytes = _LOOK_EVERY_BYTES
 
     def path(self, generation_id: int) -> Path:
         return self._folder / str(generation_id)
@@ -33,6 +40,7 @@ class StagingFiles:
         Raises:
             LocalStorageFull: Nothing may be counted as written.
         """
+        self._look_for_room(len(data))
         descriptor = self._descriptor(generation_id)
         view = memoryview(data)
         try:
@@ -76,6 +84,15 @@ class StagingFiles:
     def close(self) -> None:
         while self._descriptors:
             os.close(self._descriptors.popitem()[1])
+
+    def _look_for_room(self, length: int) -> None:
+        self._unlooked_bytes += length
+        if self._unlooked_bytes < _LOOK_EVERY_BYTES:
+            return
+        state = os.statvfs(self._folder)
+        if state.f_bavail * state.f_frsize < FREE_BYTES_MIN + length:
+            raise LocalStorageFull("the disk that holds what is not yet on the server is full")
+        self._unlooked_bytes = 0
 
     def _descriptor(self, generation_id: int) -> int:
         descriptor = self._descriptors.get(generation_id)

@@ -2,6 +2,7 @@
 
 import stat
 
+from backend_server.protocol.limits import NAME_BYTES_MAX, SYMLINK_TARGET_BYTES_MAX
 from backend_server.protocol.messages import NodeKind
 from mountfs.errors import (
     DirectoryNotEmpty,
@@ -18,19 +19,15 @@ from mountfs.vfs.attributes import KIND_OF_BITS
 from mountfs.vfs.interface import Attributes, Caller, Inode, RenameFlags
 from mountfs.vfs.view import View
 
-SYMLINK_TARGET_BYTES_MAX = 4095
-
 
 class Names(View):
     """Every call is one transaction, and is over before anyone else runs."""
 
     async def lookup(self, parent: Inode, name: bytes) -> Attributes:
-        folder = self.folder(parent)
-        node_id = self.tree.child(folder.node_id, name)
-        record = self.tree.node(node_id) if node_id else None
-        if record is None:
-            raise NoSuchEntry(f"{name!r}")
-        inode = self.inode_of(node_id)
+        if len(name) > NAME_BYTES_MAX:
+            raise NameTooLong("a name has at most 255 bytes")
+        _, record = self.entry(parent, name)
+        inode = self.inode_of(record.node_id)
         self.table.count_lookup(inode)
         return self.attributes(inode, record)
 
@@ -90,7 +87,7 @@ class Names(View):
         self, parent: Inode, name: bytes, to_parent: Inode, to_name: bytes, flags: RenameFlags
     ) -> None:
         self.check_writable()
-        if len(to_name) > 255:
+        if len(to_name) > NAME_BYTES_MAX:
             raise NameTooLong("a name has at most 255 bytes")
         folder, record = self.entry(parent, name)
         to_folder = self.folder(to_parent)
