@@ -233,6 +233,13 @@ HUGE = 1 << 40
             (Keep(0, 1), Gap(HUGE + 1)),
         ),
         ([(0, HUGE)], 5, [], 10, (Gap(10),)),
+        (
+            [(0, HUGE), (0, 1), (0, 1)],
+            HUGE + 2,
+            [(0, 1)],
+            HUGE + 3,
+            (Stretch(0, 1, (FromDirty(0, 1),), None), Gap(HUGE + 2)),
+        ),
         # A short gap beside new bytes is filled, a long one stays a hole.
         (
             [],
