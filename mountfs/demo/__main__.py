@@ -86,8 +86,8 @@ def second_device_hints(server_url: str) -> list[str]:
     """Return how to mount the drive a second time, as commands to paste. Pure."""
     return [
         "work in ./drive from another terminal; as a second device, mount it again at ./drive2:",
-        f"  .venv/bin/mountfs login {server_url} --email {EMAIL} --device second "
-        "--password-stdin --state .demo/second < .demo/password",
+        f"  .venv/bin/mountfs login {server_url} --email {EMAIL} \\",
+        "    --device second --state .demo/second --password-stdin < .demo/password",
         "  mkdir -p drive2 && .venv/bin/mountfs mount drive2 --state .demo/second",
         "Ctrl-C syncs, unmounts and stops",
     ]

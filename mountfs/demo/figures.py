@@ -73,7 +73,7 @@ def saved_bytes(status: MountStatus) -> int:
 def describe_queue(status: MountStatus) -> str:
     """Return in a few words what the server does not have yet. Pure."""
     if status.queue.is_empty:
-        return "the server has everything"
+        return "empty"
     return f"{status.queue.operations} changes, {format_bytes(status.queue.dirty_bytes)} " + (
         "on their way" if status.online else "waiting for the server"
     )

@@ -77,11 +77,7 @@ def _figures(status: MountStatus, server: ServerFigures) -> Table:
             ("cache", f"{format_bytes(cache.used_bytes)} of {format_bytes(cache.limit_bytes)}", ""),
             ("hits, misses", f"{cache.hits}, {cache.misses}", ""),
             ("memory", format_bytes(status.memory.rss_bytes), ""),
-            (
-                "server",
-                f"{server.requests} requests, {server.polls_waiting} devices listen",
-                "",
-            ),
+            ("server", f"{server.requests} requests", ""),
         ),
     )
     return table

@@ -100,7 +100,7 @@ def test_what_was_saved_is_everything_that_did_not_travel() -> None:
 
 def test_the_queue_in_words() -> None:
     waiting = Queue(operations=3, dirty_bytes=2048)
-    assert describe_queue(_status()) == "the server has everything"
+    assert describe_queue(_status()) == "empty"
     assert describe_queue(_status(queue=waiting)) == "3 changes, 2.0 KiB on their way"
     offline = _status(queue=waiting, online=False)
     assert describe_queue(offline) == "3 changes, 2.0 KiB waiting for the server"
