@@ -80,6 +80,7 @@ class LoggedProcess:
     env: Mapping[str, str]
     log: Path
     expected: list[str] = field(default_factory=list)
+    cwd: Path | None = None
     _process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
@@ -91,6 +92,7 @@ class LoggedProcess:
                 stdout=out,
                 stderr=out,
                 env=dict(self.env),
+                cwd=self.cwd,
                 # Ctrl-C on the test run must reach the tests' clean-up, not this.
                 start_new_session=True,
             )
