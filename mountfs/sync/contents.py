@@ -209,6 +209,8 @@ class Contents:
             try:
                 touched = overlay.touched
                 sent = await self._send_once(overlay, job)
+                if sent is None:
+                    return
             except Unavailable as error:
                 _log.info("content waits for the server", reason=str(error))
                 await trio.sleep(delay_s)
@@ -222,7 +224,7 @@ class Contents:
             self._ready[overlay] = _Ready(sent, job.generation_ids, touched)
             return
 
-    async def _send_once(self, overlay: Overlay, job: _Job) -> Sent:
+    async def _send_once(self, overlay: Overlay, job: _Job) -> Sent | None:
         state = self._state
         base = await self._sender.source(overlay.source) if overlay.source else None
         similar = []
@@ -232,6 +234,8 @@ class Contents:
                 head.node_id, head.revision, head.manifest_id, head.entries, head.size_bytes
             )
             similar.append(await self._sender.source(old))
+        if not self._is_current(overlay, job.generation_ids):
+            return None  # removed while its base was asked for: its staged bytes are gone too
         content = FrozenContent(
             state.drive_id, overlay, state.overlays, state.staging, base,
             generations_count=len(job.generation_ids),

@@ -41,7 +41,9 @@ class Settlement:
     def run(self, sent: Sequence[SentOperation], answers: Mapping[int, OperationAnswer]) -> None:
         changes = self._state.changes
         for operation in sent:
-            answer = answers[operation.operation.number]
+            answer = answers.get(operation.operation.number)
+            if answer is None:
+                continue  # a server that leaves an operation out did not make it
             match answer.outcome:
                 case Outcome.APPLIED:
                     self._applied(operation, answer.sequence)
