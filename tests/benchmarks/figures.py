@@ -59,6 +59,7 @@ GIT_COMMIT: Final = Figure("git.commit", "git add && commit of them", Unit.SECON
 TRANSACTIONS: Final = Figure("sqlite", "SQLite transactions, fsync", Unit.PER_S)
 
 FLOOR_UP: Final = Figure("wire.floor.up", "chmod of a file: up", Unit.BYTES)
+FLOOR_BODIES: Final = Figure("wire.floor.bodies", "  … up, bodies without HTTP", Unit.BYTES)
 FLOOR_DOWN: Final = Figure("wire.floor.down", "  … down at the other device", Unit.BYTES)
 OVERWRITE_UP: Final = Figure("wire.overwrite.up", "1 KiB over in 256 MiB: up", Unit.BYTES)
 OVERWRITE_DOWN: Final = Figure("wire.overwrite.down", "  … down at the other device", Unit.BYTES)
@@ -67,10 +68,10 @@ INSERT_DOWN: Final = Figure("wire.insert.down", "  … down at the other device"
 APPEND_UP: Final = Figure("wire.append.up", "1 KiB appended to 64 MiB: up", Unit.BYTES)
 APPEND_DOWN: Final = Figure("wire.append.down", "  … down at the other device", Unit.BYTES)
 RESAVE_UP: Final = Figure("wire.resave.up", "64 MiB saved unchanged: up", Unit.BYTES)
-RESAVE_CONTENT: Final = Figure("wire.resave.content", "  … up, more than a chmod", Unit.BYTES)
+RESAVE_BODIES: Final = Figure("wire.resave.bodies", "  … up, bodies without HTTP", Unit.BYTES)
 RESAVE_DOWN: Final = Figure("wire.resave.down", "  … down at the other device", Unit.BYTES)
 COPY_UP: Final = Figure("wire.copy.up", "64 MiB copied, other name: up", Unit.BYTES)
-COPY_CONTENT: Final = Figure("wire.copy.content", "  … up, more than a chmod", Unit.BYTES)
+COPY_BODIES: Final = Figure("wire.copy.bodies", "  … up, bodies without HTTP", Unit.BYTES)
 COPY_DOWN: Final = Figure("wire.copy.down", "  … down at the other device", Unit.BYTES)
 
 VISIBLE_P50: Final = Figure("visible.p50", "close to visible elsewhere, p50", Unit.SECONDS)
@@ -86,9 +87,9 @@ FIGURES: Final = (
     *(CREATE_RETURN, CREATE_DURABLE, STAT_COLD, STAT_AGAIN, SMALL_COLD, SMALL_AGAIN),
     *(UNLINK_RETURN, UNLINK_DURABLE),
     *(UNTAR_RETURN, UNTAR_DURABLE, GIT_COMMIT, TRANSACTIONS),
-    *(FLOOR_UP, FLOOR_DOWN, OVERWRITE_UP, OVERWRITE_DOWN, INSERT_UP, INSERT_DOWN),
-    *(APPEND_UP, APPEND_DOWN, RESAVE_UP, RESAVE_CONTENT, RESAVE_DOWN),
-    *(COPY_UP, COPY_CONTENT, COPY_DOWN),
+    *(FLOOR_UP, FLOOR_BODIES, FLOOR_DOWN, OVERWRITE_UP, OVERWRITE_DOWN, INSERT_UP, INSERT_DOWN),
+    *(APPEND_UP, APPEND_DOWN, RESAVE_UP, RESAVE_BODIES, RESAVE_DOWN),
+    *(COPY_UP, COPY_BODIES, COPY_DOWN),
     *(VISIBLE_P50, VISIBLE_P99),
     *(WRITE_RSS, WRITE_ANON, READ_RSS, READ_ANON),
 )

@@ -51,8 +51,8 @@ _WAN: Final = {
 _EITHER_LINK: Final = {
     figures.OVERWRITE_UP: Mark(4_000, "at most 4 KB"),
     figures.INSERT_UP: Mark(100_000, "at most 100 KB; the best of the others: 67 MB"),
-    figures.RESAVE_CONTENT: Mark(1_000, "under 1 KB of content"),
-    figures.COPY_CONTENT: Mark(1_000, "under 1 KB of content"),
+    figures.RESAVE_BODIES: Mark(1_000, "under 1 KB of content"),
+    figures.COPY_BODIES: Mark(1_000, "under 1 KB of content"),
     figures.WRITE_RSS: Mark(200, "a 1 GiB file streaming through"),
     figures.READ_RSS: Mark(200, "a 1 GiB file streaming through"),
 }

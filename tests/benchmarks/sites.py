@@ -3,6 +3,7 @@
 A site gives a workload the same few verbs everywhere, so that the same code measures all columns.
 """
 
+import json
 import shutil
 import subprocess
 from collections.abc import Iterable, Iterator, Sequence
@@ -116,6 +117,15 @@ class DriveSite:
     def seat(self) -> Seat:
         assert self._seat, "nobody sits here"
         return self._seat
+
+    def body_bytes_received(self) -> int:
+        """Return the bytes of all request bodies that the server logged since it started: what
+        its devices sent, less HTTP's own words."""
+        total = 0
+        for line in self._server.process.text().splitlines():
+            if line.startswith("{"):
+                total += json.loads(line).get("bytes_in", 0)
+        return total
 
     def sit_down(self, seat: Seat) -> None:
         self._seat = seat
