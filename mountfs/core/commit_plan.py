@@ -312,10 +312,12 @@ class _Plan:
                 continue
             if node.node_id in state.unready:
                 continue  # the content's times come with the content
+            # Written after its attributes were set: the later times are the content's.
+            times = state.contents.get(node.node_id, node)
             self._put(
                 SetAttributes(
                     self._number(), 0, node.node_id, node.attributes_version, node.mode,
-                    node.uid, node.gid, node.mtime_ns, node.ctime_ns,
+                    node.uid, node.gid, times.mtime_ns, times.ctime_ns,
                 ),
                 node.touched, (), (),
             )  # fmt: skip

@@ -168,6 +168,10 @@ class Overlays:
         """The file has no name any more: never sent, gone after a crash, usable until `dispose`."""
         self._drop_row(overlay)
         overlay.is_detached = True
+        self._database.execute_many(
+            "UPDATE generation SET node_id = 0 WHERE generation_id = ?",
+            [(generation.generation_id,) for generation in overlay.generations],
+        )
 
     def dispose(self, overlay: Overlay) -> None:
         """Drop what the overlay holds. It must be detached, or is dropped from its node."""
@@ -181,7 +185,12 @@ class Overlays:
     # Durability ------------------------------------------------------------------------------
 
     def unsynced(self, overlay: Overlay) -> list[int]:
-        """Return the generations whose staged bytes may not be on the platter yet."""
+        """Return the generations whose staged bytes may not be on the platter yet.
+
+        What is written from now on gets a row of its own, which a sync of these does not cover.
+        """
+        for generation in overlay.generations:
+            generation.last_row = None
         return [
             generation.generation_id
             for generation in overlay.generations
@@ -209,7 +218,9 @@ class Overlays:
         cursor = self._database.execute(
             "INSERT INTO generation (node_id, size_bytes, visible_below_bytes, synced_through) "
             "VALUES (?,?,?,0)",
-            (overlay.node_id, size, size),
+            # A detached overlay's rows are nobody's: they must not become layers of the file that
+            # took its place when the rows are loaded again.
+            (0 if overlay.is_detached else overlay.node_id, size, size),
         )
         assert cursor.lastrowid is not None
         generation = Generation(cursor.lastrowid, size, size, 0)

@@ -16,7 +16,15 @@ from backend_server.protocol.messages import NewContent
 from mountfs.core.commit_plan import ReadyContent
 from mountfs.core.content import ContentSource, DirtyContent, Manifest
 from mountfs.core.deferral import SendHistory, content_due_at_s
-from mountfs.errors import MountError, QuotaExceeded, RequestRefused, Unavailable
+from mountfs.errors import (
+    LocalStorageError,
+    LocalStorageFull,
+    MountError,
+    NotLoggedIn,
+    QuotaExceeded,
+    RequestRefused,
+    Unavailable,
+)
 from mountfs.state.overlay import Overlay, Source
 from mountfs.state.store import StateStore
 from mountfs.sync.frozen_content import FrozenContent
@@ -211,18 +219,22 @@ class Contents:
                 sent = await self._send_once(overlay, job)
                 if sent is None:
                     return
-            except Unavailable as error:
-                _log.info("content waits for the server", reason=str(error))
+            except (Unavailable, NotLoggedIn, LocalStorageFull) as error:
+                _log.info("content waits", reason=str(error))
                 await trio.sleep(delay_s)
                 continue
             except MountError as error:
                 _log.warning("a content cannot be sent", error=str(error))
-                self._state.parking.park(
-                    overlay.node_id, _code_of(error), now_ns=self._state.clock.wall_ns()
-                )
+                self._park(overlay.node_id, _code_of(error))
                 return
             self._ready[overlay] = _Ready(sent, job.generation_ids, touched)
             return
+
+    def _park(self, node_id: int, code: str) -> None:
+        try:
+            self._state.parking.park(node_id, code, now_ns=self._state.clock.wall_ns())
+        except LocalStorageError as error:
+            _log.warning("a refusal cannot be noted; it will come again", error=str(error))
 
     async def _send_once(self, overlay: Overlay, job: _Job) -> Sent | None:
         state = self._state

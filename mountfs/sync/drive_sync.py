@@ -43,6 +43,7 @@ from mountfs.sync.planning import (
     request_of,
     settle_unchanged,
     store_batch,
+    stuck_nodes,
 )
 from mountfs.sync.successions import apply_successions
 
@@ -182,6 +183,7 @@ class DriveSync:
                     failures = 0
                     self._set_online(True)
                 except MountError as error:
+                    self._has_changes = True  # a plan may have been given up half-way
                     failures += 1
                     await self._failed(error, failures)
                 async with self._round_done:
@@ -235,15 +237,21 @@ class DriveSync:
         except BaseException:
             self._is_remote_ahead = True
             raise
-        applied = apply(
-            self._state,
-            pulled,
-            answers,
-            self._contents.manifest_ids(),
-            device_name=self._device_name,
-            new_node_id=self._new_node_id,
-            untie=self._is_one_placement,
-        )
+        try:
+            applied = apply(
+                self._state,
+                pulled,
+                answers,
+                self._contents.manifest_ids(),
+                device_name=self._device_name,
+                new_node_id=self._new_node_id,
+                untie=self._is_one_placement,
+            )
+        except BaseException:
+            # The transaction was undone, and with it what settling had done to the marks.
+            mark_in_flight(self._state)
+            self._is_remote_ahead = True
+            raise
         self._after_apply(applied, is_settled=answers is not None)
         self.has_mirror.set()
         self._pulls_applied = number
@@ -371,19 +379,19 @@ class DriveSync:
 
     def _is_sent(self, point: int) -> bool:
         """Whether nothing that was changed up to `point` is left but what was refused."""
-        state, parked = self._state, self._state.parking.codes
+        state, stuck = self._state, stuck_nodes(self._state)
         return (
             not state.batches.in_flight
             and all(
-                row.touched > point or {row.node_id, row.expected} & parked.keys()
+                row.touched > point or {row.node_id, row.expected} & stuck
                 for row in state.changes.dentries.values()
             )
             and all(
-                node.touched > point or node.node_id in parked
+                node.touched > point or node.node_id in stuck
                 for node in state.changes.nodes.values()
             )
             and all(
-                overlay.first_touched > point or overlay.node_id in parked
+                overlay.first_touched > point or overlay.node_id in stuck
                 for overlay in state.overlays
             )
         )

@@ -44,13 +44,16 @@ class FrozenContent:
             for extent in layer.extents
             if extent.place != STAGED
         }
-        self._descriptors = {
-            layer.generation_id: os.open(
-                staging.path(layer.generation_id), os.O_RDONLY | os.O_CLOEXEC
-            )
-            for layer in self._layers
-            if layer.is_staged
-        }
+        self._descriptors: dict[int, int] = {}
+        try:
+            for layer in self._layers:
+                if any(extent.place == STAGED for extent in layer.extents):
+                    self._descriptors[layer.generation_id] = os.open(
+                        staging.path(layer.generation_id), os.O_RDONLY | os.O_CLOEXEC
+                    )
+        except OSError as error:
+            self.close()
+            raise LocalStorageBroken(f"cannot open what is to be sent: {error}") from error
 
     def read_dirty(self, start: int, length: int) -> bytes:
         """Return dirty bytes; the range lies inside one dirty range. Any thread."""

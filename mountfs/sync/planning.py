@@ -35,6 +35,32 @@ def held_nodes(state: StateStore, *, now_s: float, is_hurried: bool) -> set[int]
     return held
 
 
+def stuck_nodes(state: StateStore) -> set[int]:
+    """Return nodes whose changes the server refused, and those that can only go after them.
+
+    What is in a folder that was refused waits for the folder, and the removal of a folder waits
+    for what must leave it first.
+    """
+    rows = list(state.changes.dentries.values())
+    nodes = state.changes.nodes
+    stuck = set(state.parking.codes)
+    while stuck:
+        emptying = {row.parent for row in rows if {row.node_id, row.expected} & stuck}
+        more = {
+            node_id
+            for row in rows
+            if {row.node_id, row.expected} & stuck
+            or (row.parent in stuck and row.parent in nodes and nodes[row.parent].is_created)
+            or (row.expected in emptying and row.node_id != row.expected)
+            for node_id in (row.node_id, row.expected)
+            if node_id
+        } - stuck
+        if not more:
+            break
+        stuck |= more
+    return stuck
+
+
 def next_held_until_s(state: StateStore, *, now_s: float) -> float | None:
     """Return when the next vacated name will have waited long enough; None when none waits."""
     moments = (row.at_s + VACATED_S for row in _vacated(state))

@@ -84,3 +84,32 @@ def test_a_promised_small_write_survives_its_move_to_the_file(tmp_path: Path) ->
     state = opened(tmp_path, "second boot")
     assert held(state) == [(0, 5)]
     state.close()
+
+
+def test_what_an_old_handle_writes_never_joins_the_file_that_took_its_place(
+    tmp_path: Path,
+) -> None:
+    state = opened(tmp_path, "first boot")
+    old = state.overlays.begin(NODE, expected_revision=0, source=None)
+    state.overlays.write(old, 0, b"old", now_ns=1)
+    state.overlays.detach(old)
+    saved = state.overlays.begin(NODE, expected_revision=0, source=None)
+    state.overlays.write(saved, 0, b"new", now_ns=2)
+    state.overlays.freeze(old)
+    state.overlays.write(old, 0, b"older", now_ns=3)
+    abandoned(state)
+    state = opened(tmp_path, "first boot")
+    assert held(state) == [(0, 3)]
+    state.close()
+
+
+def test_bytes_written_while_fsync_runs_are_not_counted_as_synced(tmp_path: Path) -> None:
+    state = opened(tmp_path, "first boot")
+    overlay = state.overlays.begin(NODE, expected_revision=0, source=None)
+    state.overlays.write(overlay, 0, b"a" * LARGE, now_ns=1)
+    through = overlay.touched
+    assert state.overlays.unsynced(overlay)
+    state.overlays.write(overlay, LARGE, b"b" * LARGE, now_ns=2)
+    state.overlays.mark_synced(overlay, through)
+    assert state.overlays.unsynced(overlay)
+    state.close()
