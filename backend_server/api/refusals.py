@@ -13,7 +13,7 @@ from litestar.types import ExceptionHandlersMap
 from backend_server.blocks.errors import StorageFull as BlockStorageFull
 from backend_server.blocks.errors import StoreError
 from backend_server.domain.refusals import Refusal
-from backend_server.metadata.errors import MetadataError, MetadataUnavailable
+from backend_server.metadata.errors import MetadataClosed, MetadataError, MetadataUnavailable
 from backend_server.metadata.errors import StorageFull as MetadataStorageFull
 from backend_server.protocol.errors import HTTP_STATUS, ErrorBody, ErrorCode
 
@@ -66,7 +66,9 @@ def _answer_known(request: Request[Any, Any, Any], error: Exception) -> Response
 
 
 def _answer_unavailable(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
-    _log.error("unavailable", error=type(error).__name__, detail=str(error))
+    # A request that meets the end of a stopping server is no alarm: its caller asks again.
+    log = _log.info if isinstance(error, MetadataClosed) else _log.error
+    log("unavailable", error=type(error).__name__, detail=str(error))
     return answer_refusal(refusal_of(error))
 
 

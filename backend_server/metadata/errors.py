@@ -3,6 +3,7 @@
 MetadataError
 + MetadataUnavailable        try again later; nothing was changed
   - MetadataBusy                 too many writes are waiting
+  - MetadataClosed               the server is stopping: ask the next one
   - StorageFull                  the administrator makes room
 + ConstraintViolated         somebody else was first (a unique email, an id)
 + MetadataCorrupt            the database is damaged or not ours
@@ -25,6 +26,10 @@ class MetadataUnavailable(MetadataError):
 
 class MetadataBusy(MetadataUnavailable):
     """More writes are waiting than may wait."""
+
+
+class MetadataClosed(MetadataUnavailable):
+    """The server is stopping."""
 
 
 class StorageFull(MetadataUnavailable):

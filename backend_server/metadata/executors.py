@@ -17,7 +17,11 @@ from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
 
 from backend_server.metadata.connections import Connections
-from backend_server.metadata.errors import MetadataBusy, MetadataUnavailable, translate
+from backend_server.metadata.errors import (
+    MetadataBusy,
+    MetadataClosed,
+    translate,
+)
 from backend_server.metadata.group_commit import (
     GROUP_JOBS_MAX,
     GROUP_WEIGHT_BYTES_MAX,
@@ -64,12 +68,12 @@ class InlineExecutor:
 
     async def read(self, work: Callable[[Connection], T]) -> T:
         if self._is_closed:
-            raise MetadataUnavailable("the database is closed")
+            raise MetadataClosed("the database is closed")
         return _read(self._reader, work)
 
     async def write(self, job: WriteJob[T], on_durable: Callable[[T], None] | None) -> T:
         if self._is_closed:
-            raise MetadataUnavailable("the database is closed")
+            raise MetadataClosed("the database is closed")
         self.committer.run([job])
         if job.error is not None:
             raise job.error
@@ -112,7 +116,7 @@ class ThreadExecutor:
 
     async def read(self, work: Callable[[Connection], T]) -> T:
         if self._is_closing:
-            raise MetadataUnavailable("the database is closed")
+            raise MetadataClosed("the database is closed")
         if self._reading_count >= READS_WAITING_MAX:
             raise MetadataBusy("too many reads are waiting")
         self._reading_count += 1
@@ -127,7 +131,7 @@ class ThreadExecutor:
         waiting = _Waiting(job, loop, loop.create_future(), on_durable)
         with self._condition:
             if self._is_closing:
-                raise MetadataUnavailable("the database is closed")
+                raise MetadataClosed("the database is closed")
             weight_bytes = self._waiting_weight_bytes + job.weight_bytes
             if len(self._waiting) >= WRITES_WAITING_MAX or (
                 self._waiting and weight_bytes > WRITES_WAITING_WEIGHT_BYTES_MAX
