@@ -94,6 +94,8 @@ def take_seat(
         leaving.callback(lambda: alarms.extend(mount.process.alarms()))
         leaving.callback(mount.clean_up)
         mount.start()
+        # Whatever happened: nothing that is left here is worth waiting for.
+        leaving.callback(mount.unmount, "--now")
         yield Seat(mount, relay)
 
 

@@ -61,15 +61,16 @@ class _Counting:
         content = os.urandom(sizes.rewritten_bytes)
         path = self._put("document.bin", content)
         floor = self._count(path, content, lambda: path.chmod(0o600))
+        # Before the edits: those keep old boundaries, which a save of the whole file cuts anew.
+        resave = self._count(path, content, lambda: _save(path, content))
+        copied = path.with_name("copy.bin")
+        copy = self._count(copied, content, lambda: _copy(path, copied))
         start = 10 * KIB
         content = content[:start] + self._edit() + content[start:]
         insert = self._count(path, content, lambda: _save_by_rename(path, content))
         edit = self._edit()
         content += edit
         append = self._count(path, content, lambda: _append(path, edit))
-        resave = self._count(path, content, lambda: _save(path, content))
-        copied = path.with_name("copy.bin")
-        copy = self._count(copied, content, lambda: _copy(path, copied))
         return {
             figures.FLOOR_UP: floor.up,
             figures.FLOOR_BODIES: floor.bodies,
