@@ -68,6 +68,13 @@ class Extents:
         items[first:last] = kept
         starts[first:last] = [extent.start for extent in kept]
 
+    def exact(self, start: int, end: int) -> int | None:
+        """Return the place of the extent that is exactly `[start, end)`; None if there is none."""
+        index = bisect_left(self._starts, start)
+        if index < len(self._items) and self._items[index][:2] == (start, end):
+            return self._items[index].place
+        return None
+
     def truncate(self, size_bytes: int) -> None:
         """Forget everything at and behind `size_bytes`."""
         index = bisect_left(self._starts, size_bytes)

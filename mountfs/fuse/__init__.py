@@ -8,6 +8,7 @@ decides what a file system means; it decides only how the kernel is spoken to.
     errno_map.py       the error tree as errno
     deadlines.py       how long a request may take
     trio_shim.py       how pyfuse3 waits for the kernel without freezing
+    reading_turn.py    which of pyfuse3's workers reads the next request
     invalidator.py     telling the kernel to forget, from threads of its own
     mounting.py        is this folder fit to be mounted on; stale mounts; unmounting
     mount_table.py     what the kernel says is mounted

@@ -19,6 +19,7 @@ from trio.lowlevel import Task, current_task
 from mountfs.errors import NoSuchEntry
 from mountfs.fuse.deadlines import RequestDeadlines
 from mountfs.fuse.errno_map import errno_of
+from mountfs.fuse.reading_turn import ReadingTurn, handing_on
 from mountfs.vfs.interface import (
     AttributeChanges,
     Attributes,
@@ -65,7 +66,7 @@ def _handler(deadline_s: float) -> Callable[[Handler[P, T]], Handler[P, T]]:
             task = current_task()
             deadlines.due_at_s[task] = trio.current_time() + deadline_s
             try:
-                return await handler(self, *args, **kwargs)
+                return await handing_on(self._turn, handler(self, *args, **kwargs))
             except BaseException as error:  # noqa: BLE001 - the last door before the kernel
                 failure = self._errno_of(error, task, handler.__name__)
             finally:
@@ -93,7 +94,12 @@ class Operations(pyfuse3.Operations):
     enable_acl = False
 
     def __init__(
-        self, filesystem: FileSystem, deadlines: RequestDeadlines, *, on_init: Callable[[], None]
+        self,
+        filesystem: FileSystem,
+        deadlines: RequestDeadlines,
+        turn: ReadingTurn,
+        *,
+        on_init: Callable[[], None],
     ) -> None:
         """Handlers are called by workers of `deadlines` only.
 
@@ -102,6 +108,7 @@ class Operations(pyfuse3.Operations):
         super().__init__()
         self._filesystem = filesystem
         self._deadlines = deadlines
+        self._turn = turn
         self._on_init = on_init
         self._open_folders: dict[int, int] = {}
 

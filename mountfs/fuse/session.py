@@ -21,6 +21,7 @@ from mountfs.fuse.mount_table import find_mount
 from mountfs.fuse.mounting import mount_options
 from mountfs.fuse.native_messages import native_messages
 from mountfs.fuse.operations import Operations
+from mountfs.fuse.reading_turn import ReadingTurn
 from mountfs.fuse.trio_shim import TrioShim
 from mountfs.vfs.interface import FileSystem, Inode
 
@@ -82,7 +83,10 @@ class FuseSession:
         self._invalidator = invalidator
         self._on_mounted = on_mounted
         self._deadlines = RequestDeadlines()
-        self._operations = Operations(filesystem, self._deadlines, on_init=self._on_init)
+        self._turn = ReadingTurn()
+        self._operations = Operations(
+            filesystem, self._deadlines, self._turn, on_init=self._on_init
+        )
         self._answering = trio.CancelScope()
         self._initialised = trio.Event()
         self._has_ended = False
@@ -93,7 +97,7 @@ class FuseSession:
         Raises:
             SetupError: The kernel or fusermount3 refused.
         """
-        pyfuse3.trio = TrioShim(self._deadlines)  # type: ignore[attr-defined]
+        pyfuse3.trio = TrioShim(self._deadlines, self._turn)  # type: ignore[attr-defined]
         self._mount()
         try:
             with self._answering:

@@ -20,8 +20,7 @@ class Durability:
         self._overlays = overlays
         self._limiter = trio.CapacityLimiter(_THREADS)
         self._log_lock = trio.Lock()
-        self._log_synced = 0
-        self._log_asked = 0
+        self._rows_synced = -1
 
     async def sync_content(self, overlay: Overlay | None) -> None:
         """Put a file's content, and all names and attributes, on the platter. Checkpoint."""
@@ -36,12 +35,13 @@ class Durability:
         await self.sync_log()
 
     async def sync_log(self) -> None:
-        """Put all rows written so far on the platter. Checkpoint."""
-        self._log_asked += 1
-        ticket = self._log_asked
+        """Put all rows written so far on the platter. Checkpoint if there is one that is not."""
+        wanted = self._database.rows_changed
+        if self._rows_synced >= wanted:
+            return  # as after creating a file: its fsync(2) brought the folder's rows along
         async with self._log_lock:
-            if self._log_synced >= ticket:
+            if self._rows_synced >= wanted:
                 return
-            covered = self._log_asked
+            covered = self._database.rows_changed
             await trio.to_thread.run_sync(self._database.make_durable, limiter=self._limiter)
-            self._log_synced = covered
+            self._rows_synced = covered

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import hypothesis.strategies as st
 from hypothesis import given, settings
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from backend_server.protocol.identity import DriveId
 from mountfs.core.extents import STAGED, Extents
@@ -41,6 +41,8 @@ class OverlayMachine(RuleBasedStateMachine):
         self._state = self._open()
         self._base = b""
         self._model = bytearray()
+        self._written: list[tuple[int, int]] = []
+        self._fill = 0
 
     def _open(self) -> StateStore:
         return StateStore.open(Path(self._folder.name) / "state", DriveId("0" * 16))
@@ -60,10 +62,19 @@ class OverlayMachine(RuleBasedStateMachine):
 
     @rule(offset=st.integers(0, 70_000), length=st.sampled_from([1, 5, 4096, 16384, 20_000]))
     def write(self, offset: int, length: int) -> None:
-        data = bytes([offset % 251 + 1]) * length
+        self._fill = self._fill % 251 + 1
+        data = bytes([self._fill]) * length
+        self._written.append((offset, length))
         self._state.overlays.write(self.overlay, offset, data, now_ns=5)
         self._model.extend(bytes(max(offset + length - len(self._model), 0)))
         self._model[offset : offset + length] = data
+
+    @precondition(lambda self: self._written)
+    @rule(index=st.integers(0, 1 << 20), count=st.integers(1, 3))
+    def write_the_same_place_again(self, index: int, count: int) -> None:
+        offset, length = self._written[index % len(self._written)]
+        for _ in range(count):
+            self.write(offset, length)
 
     @rule(size=st.integers(0, 80_000))
     def truncate(self, size: int) -> None:
@@ -135,3 +146,43 @@ def test_extents_say_who_wrote_each_byte_last(
         for left, right in itertools.pairwise(ordered):
             assert left.end <= right.start
             assert not (left.end == right.start and left.place == right.place == STAGED)
+
+
+def test_a_page_written_over_and_over_stays_one_row(tmp_path: Path) -> None:
+    """A database does that all day; a staging file would make each of its fsync(2)s two."""
+    state = StateStore.open(tmp_path / "state", DriveId("0" * 16))
+    overlay = state.overlays.begin(NODE, expected_revision=0, source=None)
+    for round_ in range(100):
+        for page in range(4):
+            state.overlays.write(overlay, page * 4096, bytes([round_]) * 4096, now_ns=round_)
+    assert state.database.execute("SELECT count(*) FROM overlay_log").fetchone() == (4,)
+    assert not state.overlays.unsynced(overlay)
+    assert content(state, overlay, b"") == bytes([99]) * 4 * 4096
+    state.close()
+
+
+@given(
+    writes=st.lists(
+        st.tuples(st.sampled_from([0, 10, 20, 30]), st.sampled_from([10, 20, 30])), max_size=12
+    )
+)
+@settings(max_examples=60, deadline=None)
+def test_what_is_left_of_a_write_survives_a_write_over_another_part_of_it(
+    writes: list[tuple[int, int]],
+) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        state = StateStore.open(Path(folder), DriveId("0" * 16))
+        overlay = state.overlays.begin(NODE, expected_revision=0, source=None)
+        model = bytearray(60)
+        state.overlays.write(overlay, 0, bytes(model), now_ns=1)
+        for number, (offset, length) in enumerate(writes, start=1):
+            data = bytes([number]) * length
+            state.overlays.write(overlay, offset, data, now_ns=1)
+            model[offset : offset + length] = data
+        assert content(state, overlay, b"") == model
+        state.close()
+        state = StateStore.open(Path(folder), DriveId("0" * 16))
+        again = state.overlays.get(NODE)
+        assert again is not None
+        assert content(state, again, b"") == model
+        state.close()

@@ -12,6 +12,7 @@ import trio
 
 from memory_file_system import MemoryFileSystem
 from mountfs.fuse.deadlines import LOOK_EVERY_S, RequestDeadlines
+from mountfs.fuse.reading_turn import ReadingTurn
 from mountfs.vfs.interface import Attributes, Handle, Inode
 
 pyfuse3 = pytest.importorskip("pyfuse3")
@@ -62,7 +63,7 @@ def deadlines() -> RequestDeadlines:
 
 @pytest.fixture
 def operations(deadlines: RequestDeadlines) -> Operations:
-    return Operations(MisbehavingFileSystem(), deadlines, on_init=lambda: None)
+    return Operations(MisbehavingFileSystem(), deadlines, ReadingTurn(), on_init=lambda: None)
 
 
 async def _errno(deadlines: RequestDeadlines, call: Callable[[], Awaitable[object]]) -> int:
@@ -150,7 +151,7 @@ async def test_cancellation_from_outside_goes_through(
 
 async def test_attributes_reach_the_kernel_as_they_are() -> None:
     filesystem = MemoryFileSystem()
-    operations = Operations(filesystem, RequestDeadlines(), on_init=lambda: None)
+    operations = Operations(filesystem, RequestDeadlines(), ReadingTurn(), on_init=lambda: None)
     entry = await operations.getattr(1, NOBODY)
     attributes = await filesystem.get_attributes(Inode(1))
     assert stat.S_ISDIR(entry.st_mode)

@@ -12,7 +12,8 @@ import trio
 import trio.testing
 
 from mountfs.fuse.deadlines import LOOK_EVERY_S, RequestDeadlines
-from mountfs.fuse.trio_shim import FAIR_EVERY, EagerLock, LowLevelShim, TrioShim
+from mountfs.fuse.reading_turn import ReadingTurn
+from mountfs.fuse.trio_shim import FAIR_EVERY, LowLevelShim, TrioShim
 
 
 @pytest.fixture
@@ -37,7 +38,7 @@ class _Thief(trio.abc.Instrument):
 
 async def test_a_request_that_is_gone_again_does_not_wake(pipe: tuple[int, int]) -> None:
     reading, writing = pipe
-    shim = LowLevelShim(RequestDeadlines())
+    shim = LowLevelShim(RequestDeadlines(), ReadingTurn())
     awoken = trio.Event()
 
     async def wait() -> None:
@@ -63,14 +64,14 @@ async def test_a_request_that_is_gone_again_does_not_wake(pipe: tuple[int, int])
 async def test_the_read_after_it_cannot_block(pipe: tuple[int, int]) -> None:
     reading, writing = pipe
     os.write(writing, b"x")
-    await LowLevelShim(RequestDeadlines()).wait_readable(reading)
+    await LowLevelShim(RequestDeadlines(), ReadingTurn()).wait_readable(reading)
     assert not os.get_blocking(reading)
 
 
 async def test_other_tasks_run_while_requests_queue_up(pipe: tuple[int, int]) -> None:
     reading, writing = pipe
     os.write(writing, b"x")
-    shim = LowLevelShim(RequestDeadlines())
+    shim = LowLevelShim(RequestDeadlines(), ReadingTurn())
     rounds = 0
 
     async def others() -> None:
@@ -89,7 +90,7 @@ async def test_other_tasks_run_while_requests_queue_up(pipe: tuple[int, int]) ->
 
 async def test_closing_ends_the_wait(pipe: tuple[int, int]) -> None:
     reading, _ = pipe
-    shim = LowLevelShim(RequestDeadlines())
+    shim = LowLevelShim(RequestDeadlines(), ReadingTurn())
     async with trio.open_nursery() as nursery:
 
         async def wait() -> None:
@@ -110,7 +111,7 @@ async def test_a_worker_that_found_nothing_to_read_starts_anew() -> None:
         if len(tries) < 3:
             raise OSError(errno.EAGAIN, "fuse_session_receive_buf failed")
 
-    async with TrioShim(RequestDeadlines()).open_nursery() as nursery:
+    async with TrioShim(RequestDeadlines(), ReadingTurn()).open_nursery() as nursery:
         nursery.start_soon(worker, 7, name="pyfuse-01")
     assert tries == [7, 7, 7]
 
@@ -120,7 +121,7 @@ async def test_another_failure_of_a_worker_is_not_hidden() -> None:
         raise OSError(errno.EIO, "the device is gone")
 
     with pytest.raises(ExceptionGroup) as raised:
-        async with TrioShim(RequestDeadlines()).open_nursery() as nursery:
+        async with TrioShim(RequestDeadlines(), ReadingTurn()).open_nursery() as nursery:
             nursery.start_soon(worker)
     assert raised.group_contains(OSError, match="the device is gone")
 
@@ -132,7 +133,7 @@ async def test_a_worker_that_was_given_up_takes_no_other_request(
     reading, writing = pipe
     os.write(writing, b"request after request")
     deadlines = RequestDeadlines()
-    shim = TrioShim(deadlines)
+    shim = TrioShim(deadlines, ReadingTurn())
     served: list[str] = []
 
     async def worker(_argument: int) -> None:
@@ -158,46 +159,6 @@ async def test_a_worker_that_was_given_up_takes_no_other_request(
     assert not deadlines.workers
 
 
-async def test_the_lock_lets_one_in_and_loses_nobody() -> None:
-    lock = EagerLock()
-    inside = 0
-    served: list[int] = []
-
-    async def serve(number: int) -> None:
-        nonlocal inside
-        for _ in range(20):
-            async with lock:
-                inside += 1
-                assert inside == 1
-                await trio.lowlevel.checkpoint()
-                inside -= 1
-            served.append(number)
-            if number % 2:
-                await trio.lowlevel.checkpoint()
-
-    with trio.fail_after(5):
-        async with trio.open_nursery() as nursery:
-            for number in range(6):
-                nursery.start_soon(serve, number)
-    assert sorted(served) == sorted(20 * list(range(6)))
-
-
-async def test_who_waits_for_the_lock_can_be_cancelled() -> None:
-    lock = EagerLock()
-    async with trio.open_nursery() as nursery, lock:
-
-        async def wait() -> None:
-            async with lock:
-                raise AssertionError("it is held")
-
-        nursery.start_soon(wait)
-        await trio.testing.wait_all_tasks_blocked()
-        nursery.cancel_scope.cancel()
-    with trio.fail_after(5):
-        async with lock:
-            pass
-
-
 def test_the_shim_has_what_pyfuse3_uses_of_trio() -> None:
     pyfuse3 = pytest.importorskip("pyfuse3")
     sources = list(Path(pyfuse3.__file__).parent.glob("*.p[yx][xi]"))
@@ -209,6 +170,6 @@ def test_the_shim_has_what_pyfuse3_uses_of_trio() -> None:
         used |= set(re.findall(r"\btrio\.((?:lowlevel\.)?\w+)", text))
     assert "lowlevel.wait_readable" in used
     for name in used:
-        found: object = TrioShim(RequestDeadlines())
+        found: object = TrioShim(RequestDeadlines(), ReadingTurn())
         for part in name.split("."):
             found = getattr(found, part)
