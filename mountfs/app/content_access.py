@@ -6,7 +6,7 @@ from typing import Final
 
 import trio
 
-from backend_server.protocol.identity import DriveId, ManifestId, NodeId, RevisionId
+from backend_server.protocol.identity import DriveId, ManifestId, NodeId, RevisionId, UploadId
 from mountfs.app.transfer_counts import TransferCounts
 from mountfs.blocks.manifests import ManifestCatalog
 from mountfs.blocks.read_stream import ReadStream
@@ -78,10 +78,22 @@ class DriveContentSender:
         self.trouble: Unavailable | None = None
         """Why the last content could not be sent for now; None while one is being sent."""
 
-    async def send(self, content: DirtyContent, *, similar: list[ContentSource]) -> SentContent:
+    def new_upload_id(self) -> UploadId:
+        return self._uploader.new_upload_id()
+
+    async def send(
+        self,
+        content: DirtyContent,
+        *,
+        similar: list[ContentSource],
+        upload_id: UploadId,
+        is_retry: bool,
+    ) -> SentContent:
         self.trouble = None
         try:
-            sent = await self._uploader.send(content, similar=similar)
+            sent = await self._uploader.send(
+                content, similar=similar, upload_id=upload_id, is_retry=is_retry
+            )
         except Unavailable as error:
             self.trouble = error
             raise

@@ -26,6 +26,8 @@ from mountfs.transport.api import DriveApi
 
 BODIES_MAX: Final = 3
 BODY_BYTES: Final = 5 * MIB
+RETRY_BODY_BYTES: Final = 1 * MIB
+"""After a lost connection: a link that never lives long enough for a large body still gets on."""
 assert BODY_BYTES + MIB <= BLOCKS_BODY_BYTES_MAX // 2
 
 
@@ -52,6 +54,7 @@ class Upload:
         *,
         drive_id: DriveId,
         upload_id: UploadId,
+        body_bytes: int,
         is_known: Callable[[Sequence[ChunkId]], set[ChunkId]],
     ) -> None:
         self._api = api
@@ -62,6 +65,7 @@ class Upload:
         self._delta_choice = delta_choice
         self._drive_id = drive_id
         self._upload_id = upload_id
+        self._body_bytes = body_bytes
         self._is_known = is_known
         self._luck = DeltaLuck()
         self._has_sent = False
@@ -130,12 +134,12 @@ class Upload:
             async for wanted in windows:
                 await self._announcer.before_encoding(one.chunk.entry.chunk_id for one in wanted)
                 for encoded in await self._encoded(wanted):
-                    if body_bytes + len(encoded.block) > BODY_BYTES + MIB:
+                    if body_bytes + len(encoded.block) > self._body_bytes + MIB:
                         await bodies.send(body)
                         body, body_bytes = [], 0
                     body.append(encoded)
                     body_bytes += len(encoded.block)
-                if body and (body_bytes >= BODY_BYTES or not self._has_sent):
+                if body and (body_bytes >= self._body_bytes or not self._has_sent):
                     self._has_sent = True
                     await bodies.send(body)
                     body, body_bytes = [], 0

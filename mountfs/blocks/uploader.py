@@ -25,7 +25,7 @@ from mountfs.blocks.reader import ContentReader
 from mountfs.blocks.store import ChunkStore
 from mountfs.blocks.telling import growth_bytes, tell_entries
 from mountfs.blocks.trust import IsKnown, Trust, TrustMemory
-from mountfs.blocks.upload import Upload
+from mountfs.blocks.upload import BODY_BYTES, RETRY_BODY_BYTES, Upload
 from mountfs.blocks.workers import Workers
 from mountfs.core.content import ContentSource, DirtyContent, Manifest
 from mountfs.core.delta import plan_delta
@@ -90,6 +90,7 @@ class Uploader:
         similar: Sequence[ContentSource] = (),
         known: IsKnown | None = None,
         upload_id: UploadId | None = None,
+        is_retry: bool = False,
         certain_only: bool = False,
     ) -> SentContent:
         """Send what the server lacks of `content`; return what a commit has to say of it.
@@ -101,7 +102,9 @@ class Uploader:
         Args:
             similar: Content that this may be like, such as that of the file it replaces.
             known: Whether a chunk is thought to be in the drive.
-            upload_id: Of a try before this; None for the first.
+            upload_id: None for a new one.
+            is_retry: A try under this id was broken off. What the server has is asked for before
+                anything is sent, and bodies are small, so that less is lost if it happens again.
             certain_only: Trust nothing but the base. Also without it, sending the same content of
                 a node a second time trusts nothing that the first time was trusted in vain.
 
@@ -116,14 +119,15 @@ class Uploader:
                 content.drive_id, content.node_id, NewContent(EMPTY_MANIFEST, 0), empty, SendStats()
             )
         trust = self._trust(content, similar, known, certain_only=certain_only)
-        sent = await self._send(content, similar, trust, upload_id)
+        upload_id = upload_id or self.new_upload_id()
+        sent = await self._send(content, similar, trust, upload_id, is_retry=is_retry)
         manifest_id = sent.manifest.manifest_id
         if not trust.relied:
             self._told.forget(content.drive_id, content.node_id)
             return sent
         if self._told.was_told(content.drive_id, content.node_id, manifest_id):
             trust = self._trust(content, similar, known, certain_only=True)
-            return await self._send(content, similar, trust, upload_id)
+            return await self._send(content, similar, trust, upload_id, is_retry=True)
         self._told.note(content.drive_id, content.node_id, manifest_id)
         return sent
 
@@ -156,7 +160,9 @@ class Uploader:
         content: DirtyContent,
         similar: Sequence[ContentSource],
         trust: Trust,
-        upload_id: UploadId | None,
+        upload_id: UploadId,
+        *,
+        is_retry: bool,
     ) -> SentContent:
         choice = DeltaChoice(
             self._store,
@@ -166,7 +172,7 @@ class Uploader:
             content.size_bytes,
         )
         if content.size_bytes > INLINE_CONTENT_BYTES_MAX:
-            return await self._send_large(content, trust, choice, upload_id)
+            return await self._send_large(content, trust, choice, upload_id, is_retry=is_retry)
         stats = SendStats()
         told = inline_content(
             await read_whole(content, self._reader),
@@ -184,7 +190,9 @@ class Uploader:
         content: DirtyContent,
         trust: Trust,
         choice: DeltaChoice,
-        upload_id: UploadId | None,
+        upload_id: UploadId,
+        *,
+        is_retry: bool,
     ) -> SentContent:
         base = content.base.manifest if content.base is not None else None
         steps = plan_delta(
@@ -193,9 +201,8 @@ class Uploader:
             dirty=content.dirty,
             size_bytes=content.size_bytes,
         )
-        used_id = upload_id if upload_id is not None else self.new_upload_id()
         request = UploadRequest(
-            upload_id=used_id,
+            upload_id=upload_id,
             node_id=content.node_id,
             base_revision=content.base.revision if content.base is not None else 0,
             growth_bytes=max(growth_bytes(base, steps), 0),
@@ -207,15 +214,16 @@ class Uploader:
             self._store,
             self._workers,
             ContentBuilder(content, steps, drive, self._reader, self._workers),
-            Announcer(self._api, content.drive_id, request, waits=upload_id is not None),
+            Announcer(self._api, content.drive_id, request, waits=is_retry),
             choice,
             drive_id=content.drive_id,
-            upload_id=used_id,
+            upload_id=upload_id,
+            body_bytes=RETRY_BODY_BYTES if is_retry else BODY_BYTES,
             is_known=lambda ids: trust.known(ids, choice),
         )
         async with self._large:
             await upload.run()
-        return await self._told_content(content, upload, trust, used_id)
+        return await self._told_content(content, upload, trust, upload_id)
 
     async def _told_content(
         self, content: DirtyContent, upload: Upload, trust: Trust, upload_id: UploadId

@@ -12,6 +12,7 @@ import structlog
 import trio
 
 from backend_server.protocol.errors import ErrorCode
+from backend_server.protocol.identity import UploadId
 from backend_server.protocol.messages import NewContent
 from mountfs.core.commit_plan import ReadyContent
 from mountfs.core.content import ContentSource, DirtyContent, Manifest
@@ -48,9 +49,20 @@ class Sent(Protocol):
 class ContentSender(Protocol):
     """What `sync` needs of `blocks`."""
 
-    async def send(self, content: DirtyContent, *, similar: list[ContentSource]) -> Sent:
-        """Cut, encode and upload. Raises `Unavailable`: call again, what arrived is not sent
-        again. Raises `Refused`: it will not be taken."""
+    def new_upload_id(self) -> UploadId:
+        """Return an id that nobody has used."""
+        ...
+
+    async def send(
+        self,
+        content: DirtyContent,
+        *,
+        similar: list[ContentSource],
+        upload_id: UploadId,
+        is_retry: bool,
+    ) -> Sent:
+        """Cut, encode and upload. Raises `Unavailable`: call again with the same id, what arrived
+        is not sent again. Raises `Refused`: it will not be taken."""
         ...
 
     async def source(self, source: Source) -> ContentSource:
@@ -87,6 +99,8 @@ class Contents:
         self._large = trio.CapacityLimiter(_LARGE_JOBS_MAX)
         self._jobs: dict[Overlay, _Job] = {}
         self._ready: dict[Overlay, _Ready] = {}
+        self._broken_off: dict[Overlay, UploadId] = {}
+        """Uploads that failed half-way: the next try goes on with what arrived."""
         self._small_left = 0
         self._small_done = trio.Condition()
         self._history = SendHistory()
@@ -153,10 +167,13 @@ class Contents:
             self._ready.pop(overlay, None)
 
     def forget_retired(self) -> None:
-        """Drop what is ready of overlays that are gone or whose generations were retired."""
+        """Drop what is known of overlays that are gone or whose generations were retired."""
         for overlay, done in list(self._ready.items()):
             if not self._is_current(overlay, done.generation_ids):
                 del self._ready[overlay]
+        for overlay in list(self._broken_off):
+            if self._state.overlays.get(overlay.node_id) is not overlay:
+                del self._broken_off[overlay]
 
     @property
     def is_idle(self) -> bool:
@@ -252,8 +269,15 @@ class Contents:
             state.drive_id, overlay, state.overlays, state.staging, base,
             generations_count=len(job.generation_ids),
         )  # fmt: skip
+        broken_off = self._broken_off.pop(overlay, None)
+        upload_id = broken_off or self._sender.new_upload_id()
         try:
-            return await self._sender.send(content, similar=similar)
+            return await self._sender.send(
+                content, similar=similar, upload_id=upload_id, is_retry=broken_off is not None
+            )
+        except Unavailable:
+            self._broken_off[overlay] = upload_id
+            raise
         finally:
             content.close()
 

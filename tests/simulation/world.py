@@ -22,10 +22,12 @@ from backend_server.cli.initialise import initialise
 from backend_server.config import ServerConfig
 from backend_server.protocol.blocks import decode_block, encode_block
 from backend_server.protocol.identity import (
+    UPLOAD_ID_BYTES,
     DriveId,
     ManifestId,
     NodeId,
     RevisionId,
+    UploadId,
     chunk_id_of,
 )
 from backend_server.protocol.manifests import Entry, manifest_id_of, pack_entries
@@ -125,7 +127,17 @@ class SmallContents:
             data += self._plain[entry.chunk_id]
         return data[offset : offset + length]
 
-    async def send(self, content: DirtyContent, *, similar: list[ContentSource]) -> SmallSent:
+    def new_upload_id(self) -> UploadId:
+        return UploadId(bytes(UPLOAD_ID_BYTES))
+
+    async def send(
+        self,
+        content: DirtyContent,
+        *,
+        similar: list[ContentSource],
+        upload_id: UploadId,
+        is_retry: bool,
+    ) -> SmallSent:
         visible = content.base_visible_bytes
         base = await self.read(content.base, 0, visible) if content.base and visible else b""
         data = bytearray(base.ljust(content.size_bytes, b"\0")[: content.size_bytes])
