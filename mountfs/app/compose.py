@@ -87,6 +87,8 @@ async def serve_mount(plan: MountPlan, verdict: Verdict) -> None:
         drive = choose_drive(await _ask_drives(plan, client), plan.drive)
         async with open_cache(plan.state, limit_bytes=plan.cache_size_bytes) as cache:
             state = StateStore.open(plan.state.drive(drive.drive_id), DriveId(drive.drive_id))
+            if copies := state.recovered:
+                _LOG.warning("a power loss left %d copies: see `mountfs status`", len(copies))
             try:
                 _number_anew_for_a_new_device(state, record)
                 mounted = _MountedDrive(plan, record, drive, client, cache, state)

@@ -12,6 +12,7 @@ from mountfs.app.status import (
     Parked,
     Queue,
     RecentHappenings,
+    Recovered,
     load_memory,
 )
 from mountfs.app.transfer_counts import TransferCounts
@@ -79,6 +80,10 @@ class RunningDrive:
             queue=self.queue,
             parked=[self._parked(node_id) for node_id in sorted(self._state.parking.codes)],
             conflicts=conflicts[::-1],
+            recovered=[
+                Recovered(self._path_of(copy.node_id), str(copy.path))
+                for copy in self._state.recovered
+            ],
             transfers=self._counts.now(),
             cache=CacheUse(
                 used_bytes=cache.used_bytes,

@@ -24,6 +24,17 @@ class Conflict(msgspec.Struct, frozen=True):
     path: str
 
 
+class Recovered(msgspec.Struct, frozen=True):
+    """What a power loss may have spoilt of the file at `path`, set aside in the file `copy`.
+
+    The copy is sparse: its bytes lie at their offsets in the file. It is listed until it is moved
+    away or removed.
+    """
+
+    path: str
+    copy: str
+
+
 class Queue(msgspec.Struct, frozen=True):
     """What the server does not have yet."""
 
@@ -76,6 +87,7 @@ class MountStatus(msgspec.Struct, frozen=True, kw_only=True):
     queue: Queue
     parked: list[Parked]
     conflicts: list[Conflict]
+    recovered: list[Recovered] = []
     transfers: Transfers
     cache: CacheUse
     memory: Memory

@@ -49,6 +49,11 @@ def _panel(status: MountStatus) -> Panel:
         parts.append(f"[red]refused[/]   {escape(parked.path)}: {escape(parked.reason)}")
     for conflict in status.conflicts[:LINES_MAX]:
         parts.append(f"[yellow]conflict[/]  our version is in {escape(conflict.path)}")
+    for recovered in status.recovered[:LINES_MAX]:
+        parts.append(
+            f"[yellow]recovered[/] what a power loss cut off from {escape(recovered.path)} "
+            f"is in {escape(recovered.copy)}"
+        )
     for happening in status.recent[:LINES_MAX]:
         at = datetime.fromtimestamp(happening.at).strftime("%H:%M:%S")
         parts.append(f"[dim]{at}[/]  {escape(happening.what):<9} {escape(happening.path)}")

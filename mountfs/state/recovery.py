@@ -58,6 +58,7 @@ def set_untrusted_aside(
     rows = database.execute(
         "SELECT generation_id, node_id, start_at, end_at FROM overlay_log "
         "JOIN generation USING (generation_id) WHERE data IS NULL AND end_at IS NOT NULL "
+        "AND node_id != 0 "
         "AND touched > synced_through ORDER BY generation_id, touched"
     ).fetchall()
     copies: dict[int, RecoveredCopy] = {}
@@ -77,6 +78,19 @@ def set_untrusted_aside(
                 (generation_id, generation_id),
             )
     return list(copies.values())
+
+
+def find_recovered(recovered_folder: Path) -> list[RecoveredCopy]:
+    """Return the copies that nobody has taken or removed yet, oldest first."""
+    if not recovered_folder.is_dir():
+        return []
+    named = [
+        (int(generation), RecoveredCopy(int(node), path))
+        for path in recovered_folder.iterdir()
+        for node, _, generation in [path.name.partition("-")]
+        if node.isdigit() and generation.isdigit()
+    ]
+    return [copy for _, copy in sorted(named, key=lambda item: item[0])]
 
 
 def _copy_range(source: Path, target: Path, start: int, end: int) -> None:

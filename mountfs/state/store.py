@@ -19,6 +19,7 @@ from mountfs.state.parking import Parking
 from mountfs.state.recovery import (
     RecoveredCopy,
     current_boot_id,
+    find_recovered,
     is_unclean_stop,
     mark_clean,
     mark_open,
@@ -46,12 +47,8 @@ class StateStore:
         self.folder = folder
         self.clock = clock
         self.database = Database(folder / "state.db")
-        self.recovered: list[RecoveredCopy] = []
-        """Copies made now of what a power loss may have spoilt."""
         if is_unclean_stop(self.database, boot_id):
-            self.recovered = set_untrusted_aside(
-                self.database, folder / "staging", folder / "recovered"
-            )
+            set_untrusted_aside(self.database, folder / "staging", folder / "recovered")
         mark_open(self.database, boot_id)
         self.counter = ChangeCounter(self.database)
         self.staging = StagingFiles(folder / "staging")
@@ -108,6 +105,11 @@ class StateStore:
     def cursor(self) -> str:
         """Where the mirror stands; empty before the first snapshot."""
         return self.value("cursor")
+
+    @property
+    def recovered(self) -> list[RecoveredCopy]:
+        """Copies of what power losses may have spoilt, as far as nobody removed them."""
+        return find_recovered(self.folder / "recovered")
 
     def value(self, key: str) -> str:
         row = self.database.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()

@@ -63,7 +63,11 @@ def test_unsynced_bytes_go_to_a_copy(tmp_path: Path) -> None:
     assert copy.node_id == NODE
     assert copy.path.read_bytes()[LARGE:] == b"b" * LARGE
     state.close()
-    assert not opened(tmp_path, "third boot").recovered
+    state = opened(tmp_path, "third boot")
+    assert state.recovered == [copy], "listed, and made once"
+    copy.path.unlink()
+    assert not state.recovered
+    state.close()
 
 
 def test_a_clean_end_is_trusted_at_the_next_boot(tmp_path: Path) -> None:
@@ -113,3 +117,12 @@ def test_bytes_written_while_fsync_runs_are_not_counted_as_synced(tmp_path: Path
     state.overlays.mark_synced(overlay, through)
     assert state.overlays.unsynced(overlay)
     state.close()
+
+
+def test_what_was_removed_while_open_is_nobodys(tmp_path: Path) -> None:
+    state = written(tmp_path)
+    overlay = state.overlays.get(NODE)
+    assert overlay is not None
+    state.overlays.detach(overlay)
+    abandoned(state)
+    assert not opened(tmp_path, "second boot").recovered
