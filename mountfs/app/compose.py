@@ -63,7 +63,7 @@ from mountfs.sync.drive_sync import DriveSync
 from mountfs.transport.client import ServerClient
 from mountfs.vfs.attributes import Ownership
 from mountfs.vfs.file_system import DriveFileSystem
-from mountfs.vfs.prefetch import FolderPrefetch
+from mountfs.vfs.prefetch import TreePrefetch
 
 _LOG = logging.getLogger(__name__)
 
@@ -152,7 +152,7 @@ class _MountedDrive:
             is_read_only=plan.is_read_only,
             new_node_id=_new_node_id,
             on_local_change=self._sync.local_change,
-            prefetch=FolderPrefetch(state.mirror, self._prefetch.request),
+            prefetch=TreePrefetch(state.mirror, self._prefetch.request),
         )
         if isinstance(self._filesystem, CloseToOpenFileSystem):
             self._filesystem.catch_up = self._sync.catch_up

@@ -63,18 +63,16 @@ class Mirror:
             "SELECT parent, name FROM dentry WHERE node_id = ?", (node_id,)
         ).fetchall()
 
-    def files_from(
-        self, parent: int, name: bytes, limit: int
-    ) -> Iterator[tuple[bytes, NodeRecord]]:
-        """Yield up to `limit` files with content of a folder, by name, from `name` on."""
+    def entries_from(self, parent: int, name: bytes, limit: int) -> list[tuple[bytes, NodeRecord]]:
+        """Return up to `limit` folders, and files with content, by name, from `name` on."""
         columns = ", ".join(f"node.{column.strip()}" for column in _COLUMNS.split(","))
         rows = self._database.execute(
             f"SELECT dentry.name, {columns} FROM dentry JOIN node USING (node_id) "
-            "WHERE parent = ? AND name >= ? AND kind = ? AND size_bytes > 0 ORDER BY name LIMIT ?",
-            (parent, name, int(NodeKind.FILE), limit),
+            "WHERE parent = ? AND name >= ? AND (kind = ? AND size_bytes > 0 OR kind = ?) "
+            "ORDER BY name LIMIT ?",
+            (parent, name, int(NodeKind.FILE), int(NodeKind.FOLDER), limit),
         )
-        for found, *columns_of in rows.fetchall():
-            yield found, NodeRecord._make(columns_of)
+        return [(found, NodeRecord._make(columns_of)) for found, *columns_of in rows.fetchall()]
 
     def apply(self, nodes: list[NodeState], dentries: list[DentryState]) -> None:
         """Put the states of a feed into the mirror. Idempotent. Joins the caller's transaction.

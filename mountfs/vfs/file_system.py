@@ -38,7 +38,7 @@ from mountfs.vfs.interface import (
 )
 from mountfs.vfs.listing import Listing
 from mountfs.vfs.names import Names
-from mountfs.vfs.prefetch import FolderPrefetch
+from mountfs.vfs.prefetch import TreePrefetch
 from mountfs.vfs.space import Space
 
 FILE_SIZE_BYTES_MAX = 1 << 50
@@ -80,7 +80,7 @@ class DriveFileSystem(Names):
         is_read_only: bool,
         new_node_id: Callable[[], int],
         on_local_change: Callable[[], None],
-        prefetch: FolderPrefetch | None = None,
+        prefetch: TreePrefetch | None = None,
     ) -> None:
         super().__init__(
             state,
