@@ -44,7 +44,10 @@ class Patch:
         target.parent.mkdir(parents=True, exist_ok=True)
         handle = os.open(target, os.O_WRONLY | os.O_CREAT, 0o644)
         try:
-            os.pwrite(handle, self.content, self.offset)
+            # pwrite(2) may write less: the kernel asks twice, and the mount is killed in between.
+            done = 0
+            while done < len(self.content):
+                done += os.pwrite(handle, self.content[done:], self.offset + done)
         finally:
             os.close(handle)
 
