@@ -23,7 +23,7 @@ or held does not leave. It holds nothing that the server does not have, so losin
 
 On disk, in the folder given: see opening.py. Pages read through LMDB's map count in the resident
 memory of the process as shared file pages (RssFile), though they are the kernel's page cache:
-resident.py keeps that below about 100 MiB.
+resident.py keeps that to some 50 MiB.
 """
 
 from cache.block_cache import BlockCache

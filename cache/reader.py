@@ -6,7 +6,6 @@ makes everything a miss until upkeep starts it over.
 """
 
 from collections.abc import Iterable
-from typing import Final
 
 from cache.condition import Condition
 from cache.errors import StoreError, ValueDamaged
@@ -16,12 +15,6 @@ from cache.sealing import open_range
 from cache.store import Transaction
 from cache.views import Views
 
-MAPPED_BYTES_MAX: Final = 64 * 1024 * 1024
-"""After reads of so much, the pages they mapped are let go."""
-
-_FAULT_AROUND_BYTES: Final = 64 * 1024
-"""What the kernel maps beside the page that is asked for (fault_around_bytes)."""
-
 
 class Reader:
     """The reading half of a `BlockCache`."""
@@ -30,7 +23,6 @@ class Reader:
         self._folder = folder
         self._views = views
         self._condition = condition
-        self._mapped_bytes = 0
 
     def open_value(
         self, view: str, kind: bytes, value_id: bytes, offset: int, length: int | None
@@ -71,10 +63,7 @@ class Reader:
             return None
         if opened is not None:
             condition.touches.touch(key)
-            self._mapped_bytes += len(opened) + _FAULT_AROUND_BYTES
-            if self._mapped_bytes > MAPPED_BYTES_MAX:
-                self._mapped_bytes = 0
-                self._folder.store.release_mapped_pages()
+            self._folder.store.note_read(len(opened))
         return opened
 
     def contains_many(self, view: str, chunk_ids: Iterable[bytes]) -> set[bytes]:

@@ -35,6 +35,12 @@ PAGE_HEADER_BYTES: Final = 16
 # Larger values get pages of their own; smaller ones share one with others.
 SHARED_PAGE_VALUE_BYTES_MAX: Final = 1900
 
+MAPPED_BYTES_MAX: Final = 16 * 1024 * 1024
+"""After values of so much were read, the pages that this mapped are let go."""
+
+_FAULT_AROUND_BYTES: Final = 64 * 1024
+"""What the kernel maps beside the page that is asked for (fault_around_bytes)."""
+
 _COMPACT_FOLDER: Final = "compact"
 _LOCK_FILE_BYTES: Final = 8192
 _READERS_MAX: Final = 126
@@ -192,6 +198,7 @@ class Store:
         self._tables = tables
         self._path = path
         self._gate = threading.Lock()
+        self._mapped_bytes = 0
 
     @classmethod
     def open(cls, folder: Path, *, map_bytes: int) -> Self:
@@ -262,8 +269,22 @@ class Store:
         finally:
             shutil.rmtree(target, ignore_errors=True)
 
+    def note_read(self, size_bytes: int) -> None:
+        """A value of `size_bytes` was read; from time to time, let all mapped pages go.
+
+        Any thread.
+        """
+        self._mapped_bytes += size_bytes + _FAULT_AROUND_BYTES
+        if self._mapped_bytes > MAPPED_BYTES_MAX:
+            self.release_mapped_pages()
+
     def release_mapped_pages(self) -> None:
-        """Let go of the pages that reads have mapped. Any thread; about 0.3 ms for 64 MiB."""
+        """Let go of the pages that reads and writes have mapped. Any thread; some 0.2 ms.
+
+        Writing maps pages too: the tree is read through the map, and beside each of its pages the
+        kernel maps what it has in memory. A transaction of 4 MiB maps about 16 MiB.
+        """
+        self._mapped_bytes = 0
         with self._gate:
             release_mapped_pages(self._path)
 

@@ -22,6 +22,9 @@ from cache.views import View, Views
 WRITE_COUNT_MAX: Final = 2048
 """Small rows that one write transaction changes: bounds how long others wait, about 20 ms."""
 
+MAPPING_BYTES_MIN: Final = 1024 * 1024
+"""A transaction of so much is worth letting its mapped pages go."""
+
 _T = TypeVar("_T")
 
 
@@ -121,6 +124,8 @@ class Writer:
         if not self.apply(insert):
             return False
         self._condition.damaged.difference_update(key for key, _, _ in entries)
+        if sum(len(plaintext) for _, _, plaintext in entries) >= MAPPING_BYTES_MIN:
+            self._folder.store.release_mapped_pages()
         return True
 
     def apply(self, work: Callable[[Change], None]) -> bool:
