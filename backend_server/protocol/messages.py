@@ -160,7 +160,8 @@ class ChangesPage(msgspec.Struct, frozen=True):
     one transaction. `cursor` continues behind this page.
 
     `applied_through`: every operation of the asking device up to this number has been answered and
-    is contained. A snapshot carries no tombstones.
+    is contained. A snapshot begins without tombstones: only what is removed while its pages are
+    read comes as one, on a later page.
     """
 
     cursor: str

@@ -159,14 +159,12 @@ class ReceiveBlocks:
             )
             for block in new
         ]
-        received_bytes = sum(block.length for block in new)
         kept = await self._database.write(
             partial(
                 _place,
                 sender=sender,
                 placed=placed,
                 known=known,
-                received_bytes=received_bytes,
                 now_ms=self._clock_ms(),
             ),
             weight_bytes=200 * len(arriving),
@@ -220,7 +218,6 @@ def _place(
     sender: _Sender,
     placed: Sequence[PlacedObject],
     known: set[ChunkId],
-    received_bytes: int,
     now_ms: int,
 ) -> set[ChunkId]:
     """Name the objects in their rows. Returns the chunks whose row names the object given."""
@@ -230,7 +227,9 @@ def _place(
         connection,
         sender.drive_id,
         sender.upload_id,
-        received_bytes=received_bytes,
+        # A try that was broken off may still be storing what the next one sends again: what both
+        # bring counts once, or the second would pass what was announced.
+        received_bytes=sum(item.length for item in placed if item.chunk_id in kept),
         lease_until_ms=now_ms + _LEASE_MS,
     )
     return kept

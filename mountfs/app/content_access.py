@@ -108,7 +108,7 @@ class DriveContentSender:
 
 
 class SmallFilesPrefetch:
-    """Brings small files of one folder into the cache together, behind what programs wait for."""
+    """Brings small files into the cache together, behind what programs wait for."""
 
     def __init__(self, drive_id: DriveId, reader: ContentReader, catalog: ManifestCatalog) -> None:
         self._drive_id = drive_id

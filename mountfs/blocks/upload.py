@@ -27,7 +27,8 @@ from mountfs.transport.api import DriveApi
 BODIES_MAX: Final = 3
 BODY_BYTES: Final = 5 * MIB
 RETRY_BODY_BYTES: Final = 1 * MIB
-"""After a lost connection: a link that never lives long enough for a large body still gets on."""
+"""The first body of a retry; each that arrives doubles the next. So an upload gets on over a link
+that never lives long enough for a large body."""
 assert BODY_BYTES + MIB <= BLOCKS_BODY_BYTES_MAX // 2
 
 
@@ -175,6 +176,7 @@ class Upload:
             ]
             if blocks:
                 await self._send(blocks)
+                self._body_bytes = min(2 * self._body_bytes, BODY_BYTES)
                 for one in blocks:
                     self.stats.count(one)
                     chunk_id = ChunkId(one.header.chunk_id)

@@ -103,8 +103,8 @@ class Uploader:
             similar: Content that this may be like, such as that of the file it replaces.
             known: Whether a chunk is thought to be in the drive.
             upload_id: None for a new one.
-            is_retry: A try under this id was broken off. What the server has is asked for before
-                anything is sent, and bodies are small, so that less is lost if it happens again.
+            is_retry: A try under this id failed. What the server has is asked for before anything
+                is sent, and bodies begin small, so that less is lost if it happens again.
             certain_only: Trust nothing but the base. Also without it, sending the same content of
                 a node a second time trusts nothing that the first time was trusted in vain.
 
@@ -127,7 +127,7 @@ class Uploader:
             return sent
         if self._told.was_told(content.drive_id, content.node_id, manifest_id):
             trust = self._trust(content, similar, known, certain_only=True)
-            return await self._send(content, similar, trust, upload_id, is_retry=True)
+            return await self._send(content, similar, trust, upload_id, is_retry=is_retry)
         self._told.note(content.drive_id, content.node_id, manifest_id)
         return sent
 

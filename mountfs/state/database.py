@@ -43,6 +43,7 @@ class Database:
         self._depth = 0
         self.on_rollback: Callable[[], None] = lambda: None
         """Called when a transaction was undone: what mirrors rows in memory reads them again."""
+        self._rows_changed = self._rows_counted = 0
         self._wal = os.open(f"{path}-wal", os.O_RDWR | os.O_CLOEXEC)
 
     def _upgrade(self) -> None:
@@ -102,7 +103,11 @@ class Database:
     @property
     def rows_changed(self) -> int:
         """Grows with every row that is written; unchanged: there is nothing new to sync."""
-        return self._connection.total_changes
+        # SQLite counts in 32 bits, of which a month of hard work can make use.
+        counted = self._connection.total_changes
+        self._rows_changed += (counted - self._rows_counted) & 0xFFFFFFFF
+        self._rows_counted = counted
+        return self._rows_changed
 
     def make_durable(self) -> None:
         """Put every commit so far on the platter. Blocks; for a worker thread."""

@@ -100,7 +100,7 @@ class Contents:
         self._jobs: dict[Overlay, _Job] = {}
         self._ready: dict[Overlay, _Ready] = {}
         self._broken_off: dict[Overlay, UploadId] = {}
-        """Uploads that failed half-way: the next try goes on with what arrived."""
+        """Uploads that failed: the next try goes on with what arrived."""
         self._small_left = 0
         self._small_done = trio.Condition()
         self._history = SendHistory()

@@ -23,7 +23,10 @@ class Durability:
         self._rows_synced = -1
 
     async def sync_content(self, overlay: Overlay | None) -> None:
-        """Put a file's content, and all names and attributes, on the platter. Checkpoint."""
+        """Put a file's content, and all names and attributes, on the platter.
+
+        Checkpoint if any of it is not there yet.
+        """
         if overlay is not None:
             through = overlay.touched
             generation_ids = self._overlays.unsynced(overlay)

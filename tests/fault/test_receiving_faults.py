@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import AsyncIterator, Sequence
+from functools import partial
 from itertools import count
 
 import pytest
@@ -11,6 +12,7 @@ from backend_server.blocks.block_store import ObjectFault, ObjectId, ObjectRef, 
 from backend_server.blocks.errors import StorageFull, StoreError, StoreUnavailable
 from backend_server.blocks.memory import MemoryStore
 from backend_server.config import ServerConfig
+from backend_server.metadata.block_rows import load_upload_progress
 from backend_server.protocol.blocks import decode_block
 from backend_server.protocol.errors import ErrorCode
 from backend_server.protocol.identity import DriveId
@@ -140,3 +142,21 @@ async def test_two_uploads_of_one_chunk_at_the_same_moment_leave_one_object(
         drive_id = DriveId(device.drive.drive_id)
         assert len([object_id async for object_id in store.list_ids(drive_id)]) == 1
         assert await device.fetch_plain(chunk) == [chunk]
+
+
+async def test_a_chunk_that_two_tries_bring_at_once_counts_once(config: ServerConfig) -> None:
+    """A try that was broken off is still storing when the next one comes under the same id."""
+    store = MeetingStore()
+    async with open_world(config, store=store) as world:
+        device = await world.log_in()
+        chunk, upload = os.urandom(100_000), b"1" * 16
+        async with trio.open_nursery() as nursery:
+            for _ in range(2):
+                nursery.start_soon(partial(device.send, chunk, upload=upload))
+        progress = await world.server.database.read(
+            lambda connection: load_upload_progress(
+                connection, DriveId(device.drive.drive_id), upload
+            )
+        )
+        assert progress is not None
+        assert progress.received_bytes == len(chunk)

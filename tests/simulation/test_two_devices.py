@@ -197,3 +197,36 @@ async def test_two_thousand_files_in_new_folders(autojump_clock: MockClock, worl
             await a.write(f"d{folder}/f{file}", b"%d" % file)
     await world.quiet()
     assert len(await same_everywhere(a, b)) == 2020
+
+
+async def test_a_burst_of_files_goes_in_few_batches(
+    autojump_clock: MockClock, world: World
+) -> None:
+    """Each file is closed and quiet long before the last is there, as when tar unpacks."""
+    a, b = await world.device("a"), await world.device("b")
+    before = a.sync.commits_count
+    for number in range(100):
+        await a.write(f"file{number}", b"%d" % number)
+        await trio.sleep(0.02)
+        if number % 10 == 9:
+            await trio.sleep(0.05)
+    await world.quiet()
+    assert len(await same_everywhere(a, b)) == 100
+    assert a.sync.commits_count - before <= 6
+
+
+async def test_an_upload_that_failed_goes_on_under_its_own_id(
+    autojump_clock: MockClock, world: World
+) -> None:
+    a, b = await world.device("a"), await world.device("b")
+    a.contents.failures_left = 3
+    await a.write("f", b"content")
+    await world.quiet()
+    await a.write("g", b"another")
+    await world.quiet()
+    assert await same_everywhere(a, b) == {"f": b"content", "g": b"another"}
+    *first, other = a.contents.tries
+    assert [is_retry for _, _, is_retry in first] == [False, True, True, True]
+    assert len({upload_id for _, upload_id, _ in first}) == 1
+    assert other[1] != first[0][1]
+    assert not other[2]

@@ -41,7 +41,7 @@ from backend_server.protocol.messages import (
     WantedChunk,
 )
 from mountfs.core.content import ContentSource, DirtyContent, Manifest
-from mountfs.errors import MountError
+from mountfs.errors import MountError, Offline
 from mountfs.state.overlay import Source
 from mountfs.state.store import StateStore
 from mountfs.sync.drive_sync import DriveSync
@@ -79,6 +79,11 @@ class SmallContents:
         self._client = client
         self._drive = drive
         self._plain = cached
+        self._uploads_count = 0
+        self.failures_left = 0
+        """So many sends from now on find nobody."""
+        self.tries: list[tuple[int, UploadId, bool]] = []
+        """(node, upload id, is it a retry) of each send."""
 
     @property
     def manifests(self) -> "SmallContents":
@@ -128,7 +133,8 @@ class SmallContents:
         return data[offset : offset + length]
 
     def new_upload_id(self) -> UploadId:
-        return UploadId(bytes(UPLOAD_ID_BYTES))
+        self._uploads_count += 1
+        return UploadId(self._uploads_count.to_bytes(UPLOAD_ID_BYTES))
 
     async def send(
         self,
@@ -138,6 +144,10 @@ class SmallContents:
         upload_id: UploadId,
         is_retry: bool,
     ) -> SmallSent:
+        self.tries.append((content.node_id, upload_id, is_retry))
+        if self.failures_left:
+            self.failures_left -= 1
+            raise Offline("as the test wants it")
         visible = content.base_visible_bytes
         base = await self.read(content.base, 0, visible) if content.base and visible else b""
         data = bytearray(base.ljust(content.size_bytes, b"\0")[: content.size_bytes])
@@ -197,6 +207,7 @@ class Device:
         self.state = StateStore.open(self._folder, DriveId(drive.drive_id), clock=TrioClock())
         world_cache = self._world.shared_cache
         contents = SmallContents(client, drive, {} if world_cache is None else world_cache)
+        self.contents = contents
         self.kernel = RecordingKernel()
         new_node_id = lambda: self._random.getrandbits(62) + (1 << 20)  # noqa: E731
         self.sync = DriveSync(

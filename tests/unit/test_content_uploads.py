@@ -1,19 +1,23 @@
 """What an upload sends, and what it does not."""
 
 import random
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 
 import pytest
 import trio
 import trio.testing
 
+from backend_server.protocol.identity import DriveId, UploadId
 from backend_server.protocol.limits import KIB, MIB
+from backend_server.protocol.messages import BlockHeader, BlocksAnswer
 from cache import MemoryCache
 from fakes.dirty_content import MemoryContent, overwritten, whole
 from fakes.drive_server import DRIVE, DRIVES, FakeServer
 from mountfs.blocks.room import Blocks
+from mountfs.blocks.upload import RETRY_BODY_BYTES
 from mountfs.blocks.uploader import SentContent
 from mountfs.core.content import ContentSource, DirtyRange
+from mountfs.errors import Offline
 
 
 def random_bytes(length: int, seed: int = 0) -> bytes:
@@ -258,3 +262,29 @@ class SparseContent:
             if at <= start < at + len(run):
                 return run[start - at : start - at + length]
         raise AssertionError("not dirty")
+
+
+async def test_a_retry_asks_first_and_begins_with_small_bodies(bench: Bench) -> None:
+    content = whole(random_bytes(40 * MIB))
+    sizes: list[int] = []
+    send_blocks = bench.server.send_blocks
+
+    async def watched(
+        drive_id: DriveId, upload_id: UploadId, blocks: Sequence[tuple[BlockHeader, bytes]]
+    ) -> BlocksAnswer:
+        sizes.append(sum(len(block) for _, block in blocks))
+        if len(sizes) == 4:
+            raise Offline("cut")
+        return await send_blocks(drive_id, upload_id, blocks)
+
+    bench.server.send_blocks = watched  # type: ignore[method-assign]
+    upload_id = bench.blocks.uploader.new_upload_id()
+    with pytest.raises(Offline):
+        await bench.blocks.uploader.send(content, upload_id=upload_id)
+    arrived = sum(map(len, bench.server.chunks.values()))
+    assert arrived
+    del sizes[:]
+    sizes.extend([0] * 4)
+    await bench.blocks.uploader.send(content, upload_id=upload_id, is_retry=True)
+    assert sum(sizes) <= len(content.data) - arrived + 1000 * len(sizes)
+    assert max(sizes[4:6]) <= RETRY_BODY_BYTES + 2 * MIB < max(sizes)

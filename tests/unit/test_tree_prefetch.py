@@ -7,7 +7,15 @@ from backend_server.protocol.limits import INLINE_CONTENT_BYTES_MAX
 from backend_server.protocol.messages import NodeKind
 from mountfs.state.overlay import Source
 from mountfs.state.records import NodeRecord
-from mountfs.vfs.prefetch import WINDOW_BYTES_MAX, WINDOW_FILES, Place, TreePrefetch, walk
+from mountfs.vfs.prefetch import (
+    RANDOM_WINDOW_FILES,
+    WINDOW_BYTES_MAX,
+    WINDOW_FILES,
+    WINDOW_STEPS_MAX,
+    Place,
+    TreePrefetch,
+    walk,
+)
 
 ROOT = 1
 Folder = dict[str, Any]
@@ -21,6 +29,7 @@ class Drive:
         self.entries: dict[int, dict[bytes, NodeRecord]] = {}
         self.place_of: dict[int, tuple[int, bytes]] = {}
         self.asked: list[list[int]] = []
+        self.rows_handed_out = 0
         self._last_id = ROOT
         self._fill(ROOT, content)
         self.prefetch = TreePrefetch(self, self._request)
@@ -47,7 +56,9 @@ class Drive:
     def entries_from(
         self, parent: int, name: bytes, limit: int
     ) -> Sequence[tuple[bytes, NodeRecord]]:
-        return [item for item in sorted(self.entries[parent].items()) if item[0] >= name][:limit]
+        rows = [item for item in sorted(self.entries[parent].items()) if item[0] >= name][:limit]
+        self.rows_handed_out += len(rows)
+        return rows
 
     def places(self, node_id: int) -> list[tuple[int, bytes]]:
         return [self.place_of[node_id]] if node_id in self.place_of else []
@@ -113,6 +124,23 @@ def test_large_files_are_left_to_their_own_read_ahead() -> None:
     assert not drive.asked
     drive.prefetch.opened(drive.files()[0])
     assert drive.asked == [[drive.files()[0].node_id, drive.files()[2].node_id]]
+
+
+def test_jumping_about_in_a_large_folder_does_not_bring_all_of_it() -> None:
+    drive = Drive(many(5000))
+    for number in range(4999, 0, -100):
+        drive.prefetch.opened(drive.files()[number])
+    assert sum(map(len, drive.asked)) <= 50 * RANDOM_WINDOW_FILES
+
+
+def test_large_files_in_between_cost_bounded_looking() -> None:
+    drive = Drive({"a": many(3), "b": many(20_000, size=1 << 30), "c": many(3)})
+    files = drive.files()
+    for record in files[:3]:
+        drive.rows_handed_out = 0
+        drive.prefetch.opened(record)
+        drive.prefetch.opened(files[-1])
+        assert drive.rows_handed_out < 3 * WINDOW_STEPS_MAX
 
 
 def test_jumping_about_asks_for_no_more_than_each_folder() -> None:

@@ -116,6 +116,24 @@ async def test_a_worker_that_found_nothing_to_read_starts_anew() -> None:
     assert tries == [7, 7, 7]
 
 
+async def test_a_worker_that_ends_leaves_its_turn_to_another() -> None:
+    """pyfuse3 ends workers when many are idle, right behind an answer."""
+    turn = ReadingTurn()
+    reading: list[int] = []
+
+    async def worker(number: int) -> None:
+        async with turn:
+            reading.append(number)
+            if len(reading) == 1:
+                await trio.testing.wait_all_tasks_blocked()
+
+    with trio.fail_after(5):
+        async with TrioShim(RequestDeadlines(), turn).open_nursery() as nursery:
+            for number in range(5):
+                nursery.start_soon(worker, number)
+    assert sorted(reading) == list(range(5))
+
+
 async def test_another_failure_of_a_worker_is_not_hidden() -> None:
     async def worker() -> None:
         raise OSError(errno.EIO, "the device is gone")
