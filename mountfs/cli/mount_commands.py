@@ -1,5 +1,6 @@
 """`mountfs mount`, `umount`, `sync`."""
 
+import os
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -83,9 +84,12 @@ def umount(
     Example: mountfs umount ~/Drive
     """
     from mountfs.app.control_client import NotServed, ask_stop, find_running
+    from mountfs.app.failures import exit_code_of, message_of
+    from mountfs.errors import Unavailable
     from mountfs.fuse.mounting import resolve_mount_point
 
     mount_point = resolve_mount_point(folder)
+    os.chdir("/")  # from inside the drive, this command would itself be in its way
     try:
         running = find_running(mount_point)
         with _progress("unmounting", is_quiet=json) as on_progress:
@@ -94,6 +98,12 @@ def umount(
         if _remove_stale(mount_point):
             return 0
         raise
+    except Unavailable as error:
+        complain(
+            message_of(error),
+            "try again later; or `mountfs umount --now`, which keeps them for the next mount",
+        )
+        return exit_code_of(error)
     return _report(done, json=json)
 
 

@@ -175,6 +175,7 @@ def test_unmount_waits_for_the_server_and_now_does_not(
     server.stop()
     refused = mount.unmount()
     assert refused.code == 3, f"{refused}"
+    assert "umount --now" in refused.err
     assert (mount.path / "f").read_bytes() == b"queued", "it stays mounted"
     assert mount.unmount("--now").code == 0
     server.start()
