@@ -3,7 +3,6 @@
 `trio.Lock` hands itself to the next in line at every release, which costs two task switches a
 request. Here a worker that answered its request without waiting for anything finds the turn still
 free and takes it again; only when a request has to wait for something is another worker woken.
-(A sixth less of the daemon's time for creating a file, an eighth for a transaction of SQLite.)
 
 Invariant: while a request waits in the kernel, either somebody has the turn, or somebody who
 could take it is on the way: running, or woken. So whoever has taken a request calls `hand_on` when

@@ -37,8 +37,8 @@ FAIR_EVERY: Final = 32
 LINGER_S: Final = 100e-6
 """After an answer that took no waiting, so long is looked for the next request before this worker
 goes to sleep: a program that does one thing after the other comes back in some 30 µs, and being
-woken costs more (0.80-0.90 of the time for a transaction of SQLite, 0.87 for a new small file, and
-no more of the processor). While requests keep coming so fast, everything else on the loop waits
+woken costs more (0.80-0.90 of the time for a transaction of SQLite, 0.86-0.91 for a new small file,
+and no more of the processor). While requests keep coming so fast, everything else on the loop waits
 for `FAIR_EVERY` of them: some 4 ms."""
 
 
