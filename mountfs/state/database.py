@@ -16,7 +16,9 @@ from typing import Any, Final
 
 from mountfs.errors import LocalStorageBroken, LocalStorageFull, SetupError
 
-SCHEMA_VERSION: Final = 1
+SCHEMA_VERSION: Final = 2
+_SCRIPTS: Final = {0: "schema.sql", 1: "upgrade_1_to_2.sql"}
+"""By the version that a file has: what makes it one of SCHEMA_VERSION."""
 _FULL: Final = (sqlite3.SQLITE_FULL,)
 
 
@@ -32,6 +34,8 @@ class Database:
             self._connection.executescript(
                 "PRAGMA locking_mode=EXCLUSIVE; PRAGMA journal_mode=WAL;"
                 "PRAGMA synchronous=NORMAL; PRAGMA temp_store=MEMORY;"
+                # Some systems build SQLite so that freed pages are written again, as zeros.
+                "PRAGMA secure_delete=FAST;"
                 "PRAGMA cache_size=-16384; PRAGMA wal_autocheckpoint=4000;"
             )
             self._upgrade()
@@ -50,15 +54,16 @@ class Database:
         (version,) = self._connection.execute("PRAGMA user_version").fetchone()
         if version == SCHEMA_VERSION:
             return
-        if version:
+        script_name = _SCRIPTS.get(version)
+        if script_name is None:
             raise SetupError(
                 f"the state in {self.path} is of version {version}, this program of version "
                 f"{SCHEMA_VERSION}",
                 remedy="use the mountfs that wrote it",
             )
-        schema = resources.files(__package__).joinpath("schema.sql").read_text("utf-8")
+        script = resources.files(__package__).joinpath(script_name).read_text("utf-8")
         self._connection.executescript(
-            f"BEGIN IMMEDIATE; {schema} PRAGMA user_version={SCHEMA_VERSION}; COMMIT;"
+            f"BEGIN IMMEDIATE; {script} PRAGMA user_version={SCHEMA_VERSION}; COMMIT;"
         )
 
     def execute(self, statement: str, parameters: tuple[Any, ...] = ()) -> sqlite3.Cursor:

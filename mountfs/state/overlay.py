@@ -18,6 +18,14 @@ class Source(NamedTuple):
     size_bytes: int
 
 
+class LastRow(NamedTuple):
+    """A row of the log: where, which change, and the end of the bytes that it speaks of."""
+
+    place: int
+    touched: int
+    end: int
+
+
 class Generation:
     """One layer. Implements `core.layers.Layer`."""
 
@@ -30,6 +38,7 @@ class Generation:
         "is_promised",
         "is_staged",
         "last_row",
+        "rows_count",
         "size_bytes",
         "small_bytes",
         "synced_through",
@@ -56,8 +65,10 @@ class Generation:
         self.touched = 0
         """The change counter at its last change, and at its first."""
         self.first_touched = 0
-        self.last_row: tuple[int, int] | None = None
-        """(touched, end) of the staged write that the next one may extend."""
+        self.rows_count = 0
+        """Numbers given to rows of its log so far."""
+        self.last_row: LastRow | None = None
+        """The staged write that the next one may extend."""
 
 
 class Overlay:

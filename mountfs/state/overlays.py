@@ -1,12 +1,10 @@
 """Where writes go: bytes first, their row second, the answer third.
 
 A small write into a generation that has no staging file is a row of its own; larger ones, and
-everything once the small ones add up, go to the generation's sparse file. `overlay_log` replays to
-the same extents after a crash; a row that is there has its bytes in place, because they were
-written before it (SIGKILL), or because `synced_through` says so (power loss).
+everything once the small ones add up, go to the generation's sparse file. `overlay_log` has what
+was done, and is replayed after a crash.
 """
 
-import sqlite3
 from collections.abc import Iterable, Iterator
 from typing import Final
 
@@ -16,6 +14,7 @@ from mountfs.errors import StagingFull
 from mountfs.state.counter import ChangeCounter
 from mountfs.state.database import Database
 from mountfs.state.overlay import Generation, Overlay, Source
+from mountfs.state.overlay_log import OverlayLog, replay_truncation
 from mountfs.state.staging import StagingFiles
 
 SMALL_WRITE_BYTES_MAX: Final = 16 * 1024
@@ -37,6 +36,7 @@ class Overlays:
         staging_limit_bytes: int,
     ) -> None:
         self._database = database
+        self._log = OverlayLog(database)
         self._staging = staging
         self._counter = counter
         self._clock = clock
@@ -71,10 +71,7 @@ class Overlays:
 
     def small_write(self, place: int) -> bytes:
         """Return a whole small write by its row's number."""
-        row = self._database.execute(
-            "SELECT data FROM overlay_log WHERE touched = ?", (place,)
-        ).fetchone()
-        return bytes(row[0])
+        return self._log.small_write(place)
 
     # Changes ---------------------------------------------------------------------------------
 
@@ -105,10 +102,7 @@ class Overlays:
         )
         if is_small:
             touched = self._counter.next()
-            if not self._rewrite(generation, touched, offset, end, data, now_ns):
-                self._log(generation, touched, offset, end, data, now_ns)
-                generation.small_bytes += len(data)
-            generation.extents.cover(offset, end, touched, offset)
+            self._write_small(generation, touched, offset, data, now_ns)
         else:
             touched = self._write_staged(generation, offset, data, now_ns)
         generation.held_bytes += len(data)
@@ -120,8 +114,8 @@ class Overlays:
         """Set the size: bytes behind it are gone for good, bytes it adds are zero."""
         generation = self._top(overlay)
         touched = self._counter.next()
-        self._log(generation, touched, size_bytes, None, None, now_ns)
-        _replay_truncation(generation, size_bytes)
+        self._log.add_truncation(generation, touched, size_bytes, now_ns)
+        replay_truncation(generation, size_bytes)
         self._changed(overlay, generation, touched, now_ns)
 
     def freeze(self, overlay: Overlay) -> None:
@@ -233,17 +227,7 @@ class Overlays:
             self._spill(generation, now_ns)
         end = offset + len(data)
         self._staging.write(generation.generation_id, offset, data)
-        if generation.last_row is not None and generation.last_row[1] == offset:
-            # Extending the last row keeps a file written from front to back at one row.
-            touched = generation.last_row[0]
-            self._database.execute(
-                "UPDATE overlay_log SET end_at = ?, at_ns = ? WHERE touched = ?",
-                (end, now_ns, touched),
-            )
-        else:
-            touched = self._counter.next()
-            self._log(generation, touched, offset, end, None, now_ns)
-        generation.last_row = (touched, end)
+        touched = self._log.add_staged(generation, self._counter.next(), offset, end, now_ns)
         generation.extents.cover(offset, end)
         return touched
 
@@ -257,19 +241,19 @@ class Overlays:
         if generation.is_promised:
             self._staging.sync(generation.generation_id)
         with self._database.transaction():
-            self._database.execute(
-                "DELETE FROM overlay_log WHERE generation_id = ? AND data IS NOT NULL",
-                (generation.generation_id,),
-            )
+            self._log.forget_small_writes(generation.generation_id)
             for extent in extents:
-                touched = self._counter.next()
-                self._log(generation, touched, extent.start, extent.end, None, now_ns)
+                self._log.add_staged(
+                    generation, self._counter.next(), extent.start, extent.end, now_ns
+                )
             if generation.is_promised:
                 self._store_synced(generation, self._counter.last)
         for extent in extents:
             generation.extents.cover(extent.start, extent.end)
         generation.is_staged = True
         generation.small_bytes = 0
+        # The next write is a row of its own: a sync may have covered these.
+        generation.last_row = None
 
     def _store_synced(self, generation: Generation, through: int) -> None:
         self._database.execute(
@@ -278,43 +262,19 @@ class Overlays:
         )
         generation.synced_through = through
 
-    def _log(
-        self,
-        generation: Generation,
-        touched: int,
-        start: int,
-        end: int | None,
-        data: bytes | None,
-        now_ns: int,
+    def _write_small(
+        self, generation: Generation, touched: int, start: int, data: bytes, now_ns: int
     ) -> None:
-        self._database.execute(
-            "INSERT INTO overlay_log (touched, generation_id, start_at, end_at, data, at_ns) "
-            "VALUES (?,?,?,?,?,?)",
-            (touched, generation.generation_id, start, end, data, now_ns),
-        )
-        generation.last_row = None
-
-    def _rewrite(
-        self,
-        generation: Generation,
-        touched: int,
-        start: int,
-        end: int,
-        data: bytes,
-        now_ns: int,
-    ) -> bool:
-        """Let the row of the same small write before have new data and a new number, if there is
-        one. A database writes the same few pages over and over: they stay few rows, whose
-        fsync(2) asks the platter once, and not a staging file, which asks it twice."""
+        """Keep `data` as a row. A database writes the same few pages over and over: they stay few
+        rows, whose fsync(2) asks the platter once, and not a staging file, which asks it twice."""
+        end = start + len(data)
         place = generation.extents.exact(start, end)
-        if place is None or place == STAGED:
-            return False
-        row = self._database.execute(
-            "UPDATE overlay_log SET touched = ?, data = ?, at_ns = ? "
-            "WHERE touched = ? AND start_at = ? AND end_at = ?",
-            (touched, data, now_ns, place, start, end),
-        )
-        return row.rowcount == 1
+        assert place != STAGED  # what has a staging file keeps no small writes
+        if place is not None and self._log.replace_write(place, touched, start, data, now_ns):
+            return
+        place = self._log.add_write(generation, touched, start, data, now_ns)
+        generation.small_bytes += len(data)
+        generation.extents.cover(start, end, place, start)
 
     def _changed(self, overlay: Overlay, generation: Generation, touched: int, now_ns: int) -> None:
         generation.touched = overlay.touched = max(touched, overlay.touched)
@@ -345,7 +305,7 @@ class Overlays:
 
     def _forget_rows(self, generation_id: int) -> None:
         self._database.execute("DELETE FROM generation WHERE generation_id = ?", (generation_id,))
-        self._database.execute("DELETE FROM overlay_log WHERE generation_id = ?", (generation_id,))
+        self._log.forget(generation_id)
         self._staging.remove(generation_id)
 
     def _check_room(self, length: int) -> None:
@@ -377,7 +337,9 @@ class Overlays:
             ).fetchall():
                 generation = Generation(*row)
                 generation.is_frozen = generation.generation_id in frozen
-                self._replay(overlay, generation)
+                mtime_ns = self._log.replay(generation)
+                if generation.touched:
+                    overlay.touched, overlay.mtime_ns = generation.touched, mtime_ns
                 overlay.generations.append(generation)
         self._recount()
 
@@ -387,30 +349,3 @@ class Overlays:
         rows = self._database.execute("SELECT generation_id FROM generation").fetchall()
         for generation_id in ({row[0] for row in rows} | self._staging.generation_ids()) - kept:
             self._forget_rows(generation_id)
-
-    def _replay(self, overlay: Overlay, generation: Generation) -> None:
-        rows: sqlite3.Cursor = self._database.execute(
-            "SELECT touched, start_at, end_at, length(data), at_ns FROM overlay_log "
-            "WHERE generation_id = ? ORDER BY touched",
-            (generation.generation_id,),
-        )
-        for touched, start, end, data_length, at_ns in rows.fetchall():
-            if end is None:
-                _replay_truncation(generation, start)
-            elif data_length is None:
-                generation.is_staged = True
-                generation.extents.cover(start, end)
-                generation.size_bytes = max(generation.size_bytes, end)
-            else:
-                generation.small_bytes += data_length
-                generation.extents.cover(start, end, touched, start)
-                generation.size_bytes = max(generation.size_bytes, end)
-            generation.touched = overlay.touched = touched
-            generation.first_touched = generation.first_touched or touched
-            overlay.mtime_ns = at_ns
-
-
-def _replay_truncation(generation: Generation, size_bytes: int) -> None:
-    generation.extents.truncate(size_bytes)
-    generation.visible_below_bytes = min(generation.visible_below_bytes, size_bytes)
-    generation.size_bytes = size_bytes

@@ -57,9 +57,9 @@ def set_untrusted_aside(
     """
     rows = database.execute(
         "SELECT generation_id, node_id, start_at, end_at FROM overlay_log "
-        "JOIN generation USING (generation_id) WHERE data IS NULL AND end_at IS NOT NULL "
-        "AND node_id != 0 "
-        "AND touched > synced_through ORDER BY generation_id, touched"
+        "JOIN generation ON generation_id = place >> 32 "
+        "WHERE data IS NULL AND end_at IS NOT NULL AND node_id != 0 "
+        "AND touched > synced_through ORDER BY place"
     ).fetchall()
     copies: dict[int, RecoveredCopy] = {}
     for generation_id, node_id, start, end in rows:
@@ -72,7 +72,7 @@ def set_untrusted_aside(
     with database.transaction():
         for generation_id in copies:
             database.execute(
-                "DELETE FROM overlay_log WHERE generation_id = ? AND data IS NULL "
+                "DELETE FROM overlay_log WHERE place >> 32 = ? AND data IS NULL "
                 "AND end_at IS NOT NULL AND touched > "
                 "(SELECT synced_through FROM generation WHERE generation_id = ?)",
                 (generation_id, generation_id),

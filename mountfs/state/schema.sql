@@ -87,18 +87,21 @@ CREATE TABLE generation (
 );
 CREATE INDEX generation_by_node ON generation (node_id, generation_id);
 
--- What was done to a generation, in order of `touched`. Replaying it from the generation's row
+-- What was done to a generation, in order of `place`. Replaying it from the generation's row
 -- gives its extents, size and visibility. data: a small write, kept here; NULL: the bytes lie in
 -- the staging file. A truncation has end_at NULL and start_at = the new size.
+--
+-- `place` is generation_id << 32 | the row's number in its generation: one tree and no index, so
+-- that a small write changes few pages. A row that takes new data of the same range keeps its
+-- place, for nothing after it touches that range.
 CREATE TABLE overlay_log (
-    touched        INTEGER NOT NULL PRIMARY KEY,
-    generation_id  INTEGER NOT NULL,
-    start_at       INTEGER NOT NULL,
-    end_at         INTEGER,
-    data           BLOB,
-    at_ns          INTEGER NOT NULL
+    place     INTEGER NOT NULL PRIMARY KEY,
+    touched   INTEGER NOT NULL,
+    start_at  INTEGER NOT NULL,
+    end_at    INTEGER,
+    at_ns     INTEGER NOT NULL,
+    data      BLOB                           -- last: it may lie in pages of its own
 );
-CREATE INDEX overlay_log_by_generation ON overlay_log (generation_id, touched);
 
 -- The commit batch on its way: operations without their inline blocks, and what they were made
 -- from. Gone when its answers and the changes behind them are applied, in one transaction.

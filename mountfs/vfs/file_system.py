@@ -92,7 +92,7 @@ class DriveFileSystem(Names):
         self._content = content
         self._io = ContentIo(state.drive_id, state.overlays, content.manifests)
         self._kernel = kernel
-        self._durability = Durability(state.database, state.overlays)
+        self._durability = Durability(state.database, state.overlays, state.clock)
         self._space = Space(state)
         self._prefetch = prefetch
         self._files: dict[int, OpenFile] = {}

@@ -1,5 +1,6 @@
 """fsync(2) asks the platter when there is something new, and once for all who ask together."""
 
+import threading
 from pathlib import Path
 
 import pytest
@@ -15,12 +16,23 @@ DRIVE = DriveId("0" * 16)
 
 
 class _Watched(Database):
-    """Counts how often the log goes to the platter."""
+    """Counts how often the log goes to the platter. Also the clock: each time takes `sync_s`."""
 
     syncs = 0
+    sync_s = 0.0
+    in_loop = False
+    _now_s = 0.0
+
+    def wall_ns(self) -> int:
+        return 0
+
+    def monotonic_s(self) -> float:
+        return self._now_s
 
     def make_durable(self) -> None:
         self.syncs += 1
+        self._now_s += self.sync_s
+        self.in_loop = threading.current_thread() is threading.main_thread()
         super().make_durable()
 
 
@@ -33,7 +45,7 @@ def database(tmp_path: Path) -> _Watched:
 @pytest.fixture
 def durability(tmp_path: Path, database: _Watched) -> Durability:
     state = StateStore.open(tmp_path / "other", DRIVE)
-    return Durability(database, state.overlays)
+    return Durability(database, state.overlays, clock=database)
 
 
 async def test_nothing_new_asks_nothing(database: _Watched, durability: Durability) -> None:
@@ -59,3 +71,22 @@ async def test_those_who_ask_together_share(database: _Watched, durability: Dura
         for number in range(20):
             nursery.start_soon(write_and_sync, number)
     assert 1 <= database.syncs <= 2
+
+
+async def test_a_slow_disk_never_holds_up_the_loop_twice(
+    database: _Watched, durability: Durability
+) -> None:
+    async def sync(sync_s: float) -> bool:
+        """Returns whether the event loop did it."""
+        database.sync_s = sync_s
+        database.execute("INSERT OR REPLACE INTO meta VALUES ('a', ?)", (database.syncs,))
+        await durability.sync_log()
+        return database.in_loop
+
+    assert not await sync(0.0001), "nothing is known of a new disk"
+    assert [await sync(0.0001) for _ in range(30)][-1], "a quick disk is asked at once"
+    assert await sync(0.050)
+    assert not any([await sync(0.0001) for _ in range(10)])
+    assert [await sync(0.0001) for _ in range(10)][-1]
+    assert await sync(0.0005)
+    assert not any([await sync(0.005) for _ in range(50)][1:])

@@ -1,0 +1,66 @@
+"""A state that an older mountfs left opens, with everything that waited in it."""
+
+from pathlib import Path
+
+import pytest
+
+from backend_server.protocol.identity import DriveId
+from mountfs.errors import SetupError
+from mountfs.state.database import Database
+from mountfs.state.store import StateStore
+
+DRIVE = DriveId("0" * 16)
+NODE = 9
+
+_LOG_OF_VERSION_1 = """
+    CREATE TABLE overlay_log (
+        touched        INTEGER NOT NULL PRIMARY KEY,
+        generation_id  INTEGER NOT NULL,
+        start_at       INTEGER NOT NULL,
+        end_at         INTEGER,
+        data           BLOB,
+        at_ns          INTEGER NOT NULL
+    )
+"""
+
+
+def test_what_waited_in_a_state_of_version_1_is_still_there(tmp_path: Path) -> None:
+    state = StateStore.open(tmp_path, DRIVE)
+    overlay = state.overlays.begin(NODE, expected_revision=0, source=None)
+    state.overlays.write(overlay, 0, b"lost? never", now_ns=1)
+    state.overlays.freeze(overlay)
+    state.overlays.write(overlay, 0, b"kept", now_ns=2)
+    state.overlays.truncate(overlay, 6, now_ns=3)
+    state.overlays.write(overlay, 6, b"!", now_ns=4)
+    state.close()
+    database = Database(tmp_path / "state.db")
+    rows = database.execute(
+        "SELECT touched, place >> 32, start_at, end_at, data, at_ns FROM overlay_log"
+    ).fetchall()
+    database.execute("DROP TABLE overlay_log")
+    database.execute(_LOG_OF_VERSION_1)
+    database.execute("CREATE INDEX log_by_generation ON overlay_log (generation_id, touched)")
+    database.execute_many("INSERT INTO overlay_log VALUES (?,?,?,?,?,?)", rows)
+    database.execute("PRAGMA user_version = 1")
+    database.close()
+
+    state = StateStore.open(tmp_path, DRIVE)
+    again = state.overlays.get(NODE)
+    assert again is not None
+    assert [
+        [(e.start, e.end, state.overlays.read(g, e)) for e in g.extents] for g in again.generations
+    ] == [[(0, 11, b"lost? never")], [(0, 4, b"kept"), (6, 7, b"!")]]
+    assert again.size_bytes == 7
+    assert again.mtime_ns == 4
+    state.overlays.write(again, 4, b"??", now_ns=5)
+    assert len(list(again.generations[1].extents)) == 3
+    state.close()
+
+
+def test_a_state_of_a_newer_mountfs_is_refused(tmp_path: Path) -> None:
+    StateStore.open(tmp_path, DRIVE).close()
+    database = Database(tmp_path / "state.db")
+    database.execute("PRAGMA user_version = 99")
+    database.close()
+    with pytest.raises(SetupError, match="version 99"):
+        StateStore.open(tmp_path, DRIVE)
