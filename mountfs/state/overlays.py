@@ -328,19 +328,23 @@ class Overlays:
         self._by_node.clear()
         execute = self._database.execute
         for node_id, expected, *source in execute("SELECT * FROM overlay").fetchall():
-            overlay = Overlay(node_id, expected, Source(*source) if source[0] else None)
-            self._by_node[node_id] = overlay
-            for row in execute(
-                "SELECT generation_id, size_bytes, visible_below_bytes, synced_through "
-                "FROM generation WHERE node_id = ? ORDER BY generation_id",
-                (node_id,),
-            ).fetchall():
-                generation = Generation(*row)
-                generation.is_frozen = generation.generation_id in frozen
-                mtime_ns = self._log.replay(generation)
-                if generation.touched:
-                    overlay.touched, overlay.mtime_ns = generation.touched, mtime_ns
-                overlay.generations.append(generation)
+            self._by_node[node_id] = Overlay(
+                node_id, expected, Source(*source) if source[0] else None
+            )
+        rows = execute(
+            "SELECT node_id, generation_id, size_bytes, visible_below_bytes, synced_through "
+            "FROM generation ORDER BY generation_id"
+        )
+        for node_id, *row in rows.fetchall():
+            owner = self._by_node.get(node_id)
+            if owner is None:
+                continue  # a detached one's
+            generation = Generation(*row)
+            generation.is_frozen = generation.generation_id in frozen
+            mtime_ns = self._log.replay(generation)
+            if generation.touched:
+                owner.touched, owner.mtime_ns = generation.touched, mtime_ns
+            owner.generations.append(generation)
         self._recount()
 
     def _collect_garbage(self) -> None:

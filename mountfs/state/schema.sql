@@ -85,7 +85,6 @@ CREATE TABLE generation (
     visible_below_bytes  INTEGER NOT NULL,   -- when the generation began
     synced_through       INTEGER NOT NULL    -- staged writes up to this change are on the platter
 );
-CREATE INDEX generation_by_node ON generation (node_id, generation_id);
 
 -- What was done to a generation, in order of `place`. Replaying it from the generation's row
 -- gives its extents, size and visibility. data: a small write, kept here; NULL: the bytes lie in

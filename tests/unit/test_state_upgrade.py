@@ -40,6 +40,7 @@ def test_what_waited_in_a_state_of_version_1_is_still_there(tmp_path: Path) -> N
     database.execute("DROP TABLE overlay_log")
     database.execute(_LOG_OF_VERSION_1)
     database.execute("CREATE INDEX log_by_generation ON overlay_log (generation_id, touched)")
+    database.execute("CREATE INDEX generation_by_node ON generation (node_id, generation_id)")
     database.execute_many("INSERT INTO overlay_log VALUES (?,?,?,?,?,?)", rows)
     database.execute("PRAGMA user_version = 1")
     database.close()
