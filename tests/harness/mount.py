@@ -42,8 +42,17 @@ def mounted_at(path: Path) -> list[str]:
 class Mount:
     """One mount of a device's drive at `path`."""
 
-    def __init__(self, device: Device, path: Path, *, options: Sequence[str] = ()) -> None:
+    def __init__(
+        self,
+        device: Device,
+        path: Path,
+        *,
+        options: Sequence[str] = (),
+        is_watched: bool = True,
+    ) -> None:
+        """`is_watched`: a use longer than HANG_DEADLINE_S is taken for a hang."""
         self.device = device
+        self._is_watched = is_watched
         self.path = path
         path.mkdir(parents=True, exist_ok=True)
         self.process = LoggedProcess(
@@ -72,7 +81,8 @@ class Mount:
                 return False
 
         wait_until(answers, deadline_s=MOUNT_DEADLINE_S, what=f"{self.path} is mounted")
-        self.watch_for_hanging()
+        if self._is_watched:
+            self.watch_for_hanging()
 
     def watch_for_hanging(self) -> None:
         """Start the time that one test may take anew. A call into a hung mount cannot be
