@@ -25,41 +25,40 @@ from backend_server.protocol.messages import (
     Operation,
     OperationAnswer,
     Outcome,
-    PollAnswer,
-    PollRequest,
 )
-from mountfs.core.deferral import burst_due_at_s
 from mountfs.errors import MountError, NotLoggedIn, Refused, RequestRefused, Unavailable
 from mountfs.state.local_changes import Key
 from mountfs.state.store import StateStore
 from mountfs.state.view_changes import ViewChanges
+from mountfs.sync.backoff import BACKOFF_MAX_S, backoff_s
+from mountfs.sync.burst import Burst
 from mountfs.sync.contents import Contents, ContentSender
 from mountfs.sync.feed import Applied, apply, pull
+from mountfs.sync.follower import Follower, PollServer
 from mountfs.sync.planning import (
     held_nodes,
+    is_sent,
     mark_in_flight,
     next_held_until_s,
     plan_batch,
     request_of,
     settle_unchanged,
     store_batch,
-    stuck_nodes,
 )
 from mountfs.sync.successions import apply_successions
 
 _log = structlog.get_logger()
 
-_BACKOFF_MIN_S = 0.2
-_BACKOFF_MAX_S = 20.0
 _RECENT_MAX = 100
+# Batches in a row of which the server may make nothing before they are slowed down.
+_FRUITLESS_MAX = 2
 
 
-class DriveServer(Protocol):
+class DriveServer(PollServer, Protocol):
     """What `sync` needs of `transport`."""
 
     async def snapshot_page(self, drive_id: DriveId, after: str | None) -> ChangesPage: ...
     async def changes(self, drive_id: DriveId, cursor: str) -> ChangesPage: ...
-    async def poll(self, request: PollRequest) -> PollAnswer: ...
     async def commit(self, drive_id: DriveId, request: CommitRequest) -> CommitAnswer: ...
 
 
@@ -89,11 +88,7 @@ class DriveSync:
         self._contents: Contents | None = None
         self._wake = trio.Event()
         self._is_remote_ahead = True
-        self._has_changes = False
-        """Something may be sendable that was not when the last batch was planned."""
-        self._first_change_s = 0.0
-        self._last_change_s = 0.0
-        self._changes_count = 0
+        self._burst = Burst()
         self._is_one_placement = False
         self._fruitless_count = 0
         """Batches in a row of which the server made nothing."""
@@ -114,14 +109,8 @@ class DriveSync:
 
     def local_change(self) -> None:
         """Something was changed here. Never blocks."""
-        now_s = self._state.clock.monotonic_s()
-        if not self._has_changes:
-            self._has_changes = True
-            self._first_change_s = now_s
-            self._changes_count = 0
+        if self._burst.note(self._state.clock.monotonic_s()):
             self._wake.set()  # once a burst: the loop itself looks when it ends
-        self._changes_count += 1
-        self._last_change_s = now_s
 
     def hint(self) -> None:
         """The drive may have moved on the server. Never blocks."""
@@ -147,11 +136,11 @@ class DriveSync:
         point = self._state.counter.last
         assert self._contents is not None
         self._contents.is_hurried = True
-        self._has_changes = True
+        self._burst.is_open = True
         self._state.parking.unpark_all()
         try:
             self._wake.set()
-            while not self._is_sent(point):
+            while not is_sent(self._state, point):
                 async with self._round_done:
                     await self._round_done.wait()
         finally:
@@ -183,7 +172,7 @@ class DriveSync:
                     failures = 0
                     self._set_online(True)
                 except MountError as error:
-                    self._has_changes = True  # a plan may have been given up half-way
+                    self._burst.is_open = True  # a plan may have been given up half-way
                     failures += 1
                     await self._failed(error, failures)
                 async with self._round_done:
@@ -265,19 +254,15 @@ class DriveSync:
             self._fruitless_count = 0
             return
         self._fruitless_count += 1
-        if self._fruitless_count > 2:
-            await trio.sleep(min(0.05 * 2.0 ** min(self._fruitless_count, 10), _BACKOFF_MAX_S))
+        if self._fruitless_count > _FRUITLESS_MAX:
+            await trio.sleep(backoff_s(self._fruitless_count - _FRUITLESS_MAX, self._jitter))
 
     def _after_apply(self, applied: Applied, *, is_settled: bool) -> None:
         assert self._contents is not None
         if is_settled:
-            if not self._has_changes:
-                # What the batch had no room for goes at once, what became free soon.
-                self._has_changes = True
-                self._last_change_s = self._state.clock.monotonic_s()
-                self._first_change_s = self._last_change_s
-                if len(self._operations) >= COMMIT_OPERATIONS_MAX // 2:
-                    self._first_change_s = self._last_change_s = 0.0
+            # What the batch had no room for goes at once, what became free soon.
+            is_full = len(self._operations) >= COMMIT_OPERATIONS_MAX // 2
+            self._burst.reopen(self._state.clock.monotonic_s(), is_due=is_full)
             self._operations = {}
             self._is_one_placement = bool(applied.settlement.knotted_keys)
         for node_id in applied.settlement.missing_nodes:
@@ -297,7 +282,7 @@ class DriveSync:
     def _plan(self) -> None:
         """Store the next batch if there is something to send. No checkpoint."""
         assert self._contents is not None
-        self._has_changes = False
+        self._burst.is_open = False
         apply_successions(self._state)
         contents = self._contents.ready()
         settle_unchanged(self._state, contents)
@@ -319,7 +304,7 @@ class DriveSync:
             store_batch(self._state, planned)
 
     def _content_done(self) -> None:
-        self._has_changes = True
+        self._burst.is_open = True
         self._wake.set()
 
     # Waiting ---------------------------------------------------------------------------------
@@ -330,24 +315,16 @@ class DriveSync:
     def _due_at_s(self) -> float:
         """Return when there is something to plan; infinity when nothing waits."""
         assert self._contents is not None
-        moments: list[float | None] = []
-        if self._has_changes and self._contents.is_hurried:
+        burst_due_s = self._burst.due_at_s()
+        if burst_due_s is not None and self._contents.is_hurried:
             return 0.0
-        if self._has_changes:
-            moments.append(
-                burst_due_at_s(
-                    first_change_s=self._first_change_s,
-                    last_change_s=self._last_change_s,
-                    changes_count=self._changes_count,
-                )
-            )
         content_due_s = self._contents.next_due_at_s()
-        if content_due_s is not None and moments and moments[0] is not None:
+        if content_due_s is not None and burst_due_s is not None:
             # A closed file is due soon, but goes with the burst that it is part of: unpacking a
             # thousand files made 60-90 batches, and makes 2.
-            content_due_s = max(content_due_s, moments[0])
-        moments.append(content_due_s)
-        moments.append(next_held_until_s(self._state, now_s=self._state.clock.monotonic_s()))
+            content_due_s = max(content_due_s, burst_due_s)
+        held_until_s = next_held_until_s(self._state, now_s=self._state.clock.monotonic_s())
+        moments = (burst_due_s, content_due_s, held_until_s)
         return min((moment for moment in moments if moment is not None), default=float("inf"))
 
     async def _wait(self) -> None:
@@ -366,10 +343,10 @@ class DriveSync:
             self._set_online(False)
         self._end_pull()
         (_log.info if is_offline else _log.error)("cannot sync now", reason=str(error))
-        delay_s = min(_BACKOFF_MIN_S * 2.0 ** min(failures, 10), _BACKOFF_MAX_S)
         if isinstance(error, NotLoggedIn | Refused):
-            delay_s = _BACKOFF_MAX_S
-        await trio.sleep(delay_s * self._jitter.uniform(0.5, 1.0))
+            await trio.sleep(BACKOFF_MAX_S * self._jitter.uniform(0.5, 1.0))
+        else:
+            await trio.sleep(backoff_s(failures, self._jitter))
 
     def _set_online(self, is_online: bool) -> None:
         if is_online:
@@ -382,47 +359,17 @@ class DriveSync:
         self._pull_ended.set()
         self._pull_ended = trio.Event()
 
-    def _is_sent(self, point: int) -> bool:
-        """Whether nothing that was changed up to `point` is left but what was refused."""
-        state, stuck = self._state, stuck_nodes(self._state)
-        return (
-            not state.batches.in_flight
-            and all(
-                row.touched > point or {row.node_id, row.expected} & stuck
-                for row in state.changes.dentries.values()
-            )
-            and all(
-                node.touched > point or node.node_id in stuck
-                for node in state.changes.nodes.values()
-            )
-            and all(
-                overlay.first_touched > point or overlay.node_id in stuck
-                for overlay in state.overlays
-            )
-        )
-
     async def _follow(self) -> None:
-        """Long poll, for ever: every answer that names the drive is a hint."""
         await self.has_mirror.wait()
-        failures = 0
-        while True:
-            request = PollRequest({self._state.drive_id: self._state.cursor})
-            try:
-                answer = await self._server.poll(request)
-            except MountError:
-                failures += 1
-                delay_s = min(_BACKOFF_MIN_S * 2.0 ** min(failures, 10), _BACKOFF_MAX_S)
-                await trio.sleep(delay_s * self._jitter.uniform(0.5, 1.0))
-                self.hint()
-                continue
-            failures = 0
-            if answer.retry_after_s:
-                await trio.sleep(answer.retry_after_s * self._jitter.uniform(0.5, 1.5))
-            if self._state.drive_id in answer.moved:
-                # Mostly it moved by our own commit, and the loop has pulled it by now.
-                await self._caught_up(request.cursors[self._state.drive_id])
-            else:
-                self.hint()  # a slow poll is the safety net: ask the feed itself
+        follower = Follower(
+            self._state.drive_id,
+            self._server,
+            cursor=lambda: self._state.cursor,
+            moved=self._caught_up,  # mostly by our own commit, which the loop has pulled by now
+            hint=self.hint,
+            jitter=self._jitter,
+        )
+        await follower.run()
 
     async def _caught_up(self, cursor: str) -> None:
         """Return when the loop is past `cursor` (or has tried), which is woken if it is not."""
