@@ -37,6 +37,7 @@ from mountfs.app.daemon import DOT_S, Verdict
 from mountfs.app.device import DeviceRecord, load_device
 from mountfs.app.drives import choose_drive, load_drives, store_drives
 from mountfs.app.mount_life import KernelMountPoint, MountLife
+from mountfs.app.refetch import Refetch
 from mountfs.app.registry import Registry, RunningMount
 from mountfs.app.running_drive import RunningDrive
 from mountfs.app.start_mount import MountPlan
@@ -57,7 +58,9 @@ from mountfs.fuse.session import (
     PyfuseNotifications,
     forget_attributes_now,
 )
+from mountfs.state.overlay import Source
 from mountfs.state.store import StateStore
+from mountfs.state.tree import source_of
 from mountfs.state.view_changes import ViewChanges
 from mountfs.sync.drive_sync import DriveSync
 from mountfs.transport.client import ServerClient
@@ -129,6 +132,8 @@ class _MountedDrive:
         )
         self._prefetch = SmallFilesPrefetch(drive_id, self._reader, self._catalog)
 
+        self._refetch = Refetch(drive_id, self._reader, self._catalog, self._committed_content)
+
         sender = DriveContentSender(
             drive_id, uploader, self._catalog, counts, happened=self._note_sent
         )
@@ -184,6 +189,7 @@ class _MountedDrive:
             nursery.start_soon(self._fetcher.run)
             nursery.start_soon(self._catalog.run)
             nursery.start_soon(self._prefetch.run)
+            nursery.start_soon(self._refetch.run)
             nursery.start_soon(keep_cache_in_order, self._cache)
             nursery.start_soon(self._sync.run)
             await self._await_tree()
@@ -208,7 +214,12 @@ class _MountedDrive:
 
     def _view_changed(self, changes: ViewChanges) -> None:
         self._filesystem.apply_view_changes(changes)
+        self._refetch.note(changes.replaced)
         self._drive.note_remote(changes)
+
+    def _committed_content(self, node_id: int) -> Source | None:
+        record = self._state.mirror.node(node_id)
+        return None if record is None else source_of(record)
 
     def _note_sent(self, what: str, node_id: int) -> None:
         self._drive.note(node_id, what)

@@ -1,11 +1,11 @@
 """Bytes of a file, from wherever they are nearest."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 import trio
 
-from backend_server.protocol.identity import ChunkId
+from backend_server.protocol.identity import ChunkId, DriveId
 from mountfs.blocks.fetcher import BlockFetcher
 from mountfs.blocks.flights import Flight
 from mountfs.blocks.older import OlderManifests
@@ -124,17 +124,26 @@ class ContentReader:
 
         Goes behind what programs wait for. Raises the first error, after everything has landed.
         """
-        flights: list[Flight] = []
-        first_error: Exception | None = None
-        for source in sources:
-            for index in self._lacking(source, range(len(source.manifest.entries))):
-                flights.append(self._ask(source, index, urgent=False, keeps=False))
-                if len(flights) == _PREFETCH_FLIGHTS_MAX:
-                    first_error = await _all_landed(flights) or first_error
-                    flights = []
-        first_error = await _all_landed(flights) or first_error
-        if first_error is not None:
-            raise first_error
+        await self._bring(
+            (source, self._lacking(source, range(len(source.manifest.entries))))
+            for source in sources
+        )
+
+    async def prefetch_replaced(self, replaced: Sequence[tuple[ContentSource, Manifest]]) -> None:
+        """Bring of each content what lies where the older one of its file is on this device, or
+        behind its end when its end is. As `prefetch` otherwise."""
+        for source, older in replaced:
+            self._older.note(source.drive_id, source.node_id, older)
+            self._older.note(source.drive_id, source.node_id, source.manifest)
+        await self._bring(
+            (source, self._lacking(source, self._in_place_of_held(source, older)))
+            for source, older in replaced
+        )
+
+    def holds_part(self, drive_id: DriveId, manifest: Manifest) -> bool:
+        """Whether any chunk of a content is on this device."""
+        chunk_ids = {entry.chunk_id for entry in manifest.entries if not entry.is_hole}
+        return len(self._store.lacking(drive_id, chunk_ids)) < len(chunk_ids)
 
     def ask_ahead(self, source: ContentSource, start: int, end: int) -> None:
         """Let the chunks that hold bytes `start` to `end` come, if they are not here. No wait."""
@@ -155,6 +164,27 @@ class ContentReader:
     def link_bytes(self) -> int:
         """Bandwidth x delay of the link, as far as known."""
         return self._fetcher.link.held_bytes
+
+    async def _bring(self, wanted: Iterable[tuple[ContentSource, Sequence[int]]]) -> None:
+        flights: list[Flight] = []
+        first_error: Exception | None = None
+        for source, indices in wanted:
+            for index in indices:
+                flights.append(self._ask(source, index, urgent=False, keeps=False))
+                if len(flights) == _PREFETCH_FLIGHTS_MAX:
+                    first_error = await _all_landed(flights) or first_error
+                    flights = []
+        first_error = await _all_landed(flights) or first_error
+        if first_error is not None:
+            raise first_error
+
+    def _in_place_of_held(self, source: ContentSource, older: Manifest) -> list[int]:
+        places = [
+            _same_place(source.manifest, index, older, behind_end=True)
+            for index in range(len(source.manifest.entries))
+        ]
+        lacking = self._store.lacking(source.drive_id, {place for place in places if place})
+        return [index for index, place in enumerate(places) if place and place not in lacking]
 
     def _lacking(self, source: ContentSource, indices: Sequence[int]) -> list[int]:
         entries = source.manifest.entries
@@ -188,10 +218,18 @@ class ContentReader:
         return candidate
 
 
-def _same_place(manifest: Manifest, index: int, older: Manifest) -> ChunkId | None:
+def _same_place(
+    manifest: Manifest, index: int, older: Manifest, *, behind_end: bool = False
+) -> ChunkId | None:
+    """Return the chunk of `older` where entry `index` of `manifest` begins, None for a hole.
+
+    `behind_end`: what begins behind the end of `older` is taken to follow its last chunk.
+    """
     start = manifest.starts[index]
     if start >= older.size_bytes:
-        return None
+        if not behind_end or not older.size_bytes:
+            return None
+        start = older.size_bytes - 1
     entry = older.entries[older.index_at(start)]
     return None if entry.is_hole else entry.chunk_id
 

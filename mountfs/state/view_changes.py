@@ -6,6 +6,8 @@ and hands it to whoever listens when the transaction is done.
 
 from dataclasses import dataclass, field
 
+from mountfs.state.overlay import Source
+
 
 @dataclass(slots=True)
 class ViewChanges:
@@ -13,6 +15,9 @@ class ViewChanges:
 
     contents: set[int] = field(default_factory=set)
     """Nodes whose bytes are others now."""
+
+    replaced: dict[int, Source] = field(default_factory=dict)
+    """The committed content that nodes had before another device changed it."""
 
     attributes: set[int] = field(default_factory=set)
 

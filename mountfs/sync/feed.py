@@ -18,6 +18,7 @@ from backend_server.protocol.messages import (
 from mountfs.errors import CursorReset
 from mountfs.state.local_changes import Key
 from mountfs.state.store import StateStore
+from mountfs.state.tree import source_of
 from mountfs.state.view_changes import ViewChanges
 from mountfs.sync.rebase import Rebase, remember_before
 from mountfs.sync.settle import Settlement
@@ -110,7 +111,8 @@ def apply(
     settlement = Settlement(state)
     seen_names = {key: state.tree.child(*key) for key in pulled.dentries}
     seen_nodes = {node_id: state.tree.node(node_id) for node_id in present}
-    heads = {node_id: _head(state, node_id) for node_id in present}
+    mirrored = {node_id: state.mirror.node(node_id) for node_id in present}
+    heads = {node_id: old.revision if old else None for node_id, old in mirrored.items()}
     with state.database.transaction():
         before = remember_before(state, removed)
         if answers is not None:
@@ -142,14 +144,12 @@ def apply(
         is_own = settlement.applied_revisions.get(node_id) == now.revision
         if record.manifest_id != now.manifest_id and not is_own:
             view.contents.add(node_id)
+            old = mirrored[node_id]
+            if old is not None and (source := source_of(old)) is not None:
+                view.replaced[node_id] = source
         elif record[:7] != now[:7] or record.size_bytes != now.size_bytes:
             view.attributes.add(node_id)
     return Applied(view, settlement, rebase.conflicts)
-
-
-def _head(state: StateStore, node_id: int) -> int | None:
-    record = state.mirror.node(node_id)
-    return record.revision if record is not None else None
 
 
 def _edited_by_others(

@@ -12,7 +12,7 @@ import pytest
 from harness.alarms import UNREACHABLE
 from harness.changes import draw_change
 from harness.fixtures import NewDevice, NewMount
-from harness.mount import check_everything_arrived
+from harness.mount import Mount, check_everything_arrived
 from harness.relay import Relay
 from harness.trees import assert_same_tree, names_in, read_tree
 from harness.waiting import wait_until
@@ -103,6 +103,29 @@ def test_a_mount_made_while_cut_shows_what_it_knows(
     assert (there.path / "folder" / "new").read_bytes() == b"written without a server"
 
 
+def test_what_was_at_hand_and_changed_elsewhere_is_at_hand_in_its_new_form(
+    relay: Relay, device: NewDevice, mounted: NewMount
+) -> None:
+    here, there = mounted(device("laptop", url=relay.url)), mounted(device("desktop"))
+    here.process.expected += UNREACHABLE
+    chance = random.Random(8)
+    for name in ("read here", "never read here"):
+        (there.path / name).write_bytes(chance.randbytes(2 << 20))
+    there.sync()
+    wait_until((here.path / "read here").exists, deadline_s=20, what="the names arrive")
+    (here.path / "read here").read_bytes()
+    _wait_for_cached(here, 2 << 20)
+    fresh = {name: chance.randbytes(2 << 20) for name in ("read here", "never read here")}
+    for name, content in fresh.items():
+        (there.path / name).write_bytes(content)
+    there.sync()
+    _wait_for_cached(here, 4 << 20)
+    relay.cut()
+    assert (here.path / "read here").read_bytes() == fresh["read here"]
+    assert _time_of_refusal((here.path / "never read here").read_bytes) < LONGEST_REFUSAL_S
+    relay.heal()
+
+
 def test_an_uncached_read_without_the_server_fails_and_does_not_hang(
     relay: Relay, device: NewDevice, mounted: NewMount
 ) -> None:
@@ -124,6 +147,14 @@ def test_an_uncached_read_without_the_server_fails_and_does_not_hang(
     )
     relay.heal()
     wait_until(lambda: _reads_as(path, content), deadline_s=60, what="the content is fetched")
+
+
+def _wait_for_cached(mount: Mount, size_bytes: int) -> None:
+    wait_until(
+        lambda: mount.status()["cache"]["used_bytes"] >= size_bytes,
+        deadline_s=30,
+        what=f"{size_bytes} bytes are cached",
+    )
 
 
 def _time_of_refusal(read: Callable[[], object]) -> float:

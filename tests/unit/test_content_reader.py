@@ -226,6 +226,22 @@ async def test_a_changed_file_comes_as_deltas(bench: Bench) -> None:
     assert bench.server.counts.down_bytes - before < 1000
 
 
+async def test_only_what_takes_the_place_of_cached_parts_comes_by_itself(bench: Bench) -> None:
+    parts = chunks(6, seed=1)
+    older = bench.server.make_file(70_000, parts)
+    reader = bench.blocks.reader
+    assert not reader.holds_part(older.drive_id, older.manifest)
+    await reader.read(older, 0, 10)
+    await reader.read(older, 5 * 256 * KIB, 10)
+    assert reader.holds_part(older.drive_id, older.manifest)
+    changed = [bytes([n]) + part[1:] for n, part in enumerate(parts)]
+    newer = bench.server.make_file(70_000, [*changed, *chunks(1, KIB, 2)])
+    await reader.prefetch_replaced([(newer, older.manifest)])
+    assert reader.read_nowait(newer, 0, 100) is not None
+    assert reader.read_nowait(newer, 5 * 256 * KIB, 256 * KIB + KIB) is not None, "and its new end"
+    assert [reader.read_nowait(newer, n * 256 * KIB, 1) for n in range(1, 5)] == [None] * 4
+
+
 async def test_a_base_that_was_evicted_meanwhile_is_done_without(bench: Bench) -> None:
     parts = chunks(1)
     old = bench.server.make_file(70_000, parts)
