@@ -9,7 +9,7 @@ The file is ours alone, so SQLite need not lock and unlock it around every state
 import os
 import sqlite3
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from importlib import resources
 from pathlib import Path
 from typing import Any, Final
@@ -19,6 +19,15 @@ from mountfs.errors import LocalStorageBroken, LocalStorageFull, SetupError
 SCHEMA_VERSION: Final = 2
 _SCRIPTS: Final = {0: "schema.sql", 1: "upgrade_1_to_2.sql"}
 """By the version that a file has: what makes it one of SCHEMA_VERSION."""
+_SETTINGS: Final = """
+    PRAGMA locking_mode=EXCLUSIVE;
+    PRAGMA journal_mode=WAL;
+    PRAGMA synchronous=NORMAL;
+    PRAGMA secure_delete=FAST;  -- some systems' SQLite writes freed pages again, as zeros
+    PRAGMA temp_store=MEMORY;
+    PRAGMA cache_size=-16384;
+    PRAGMA wal_autocheckpoint=4000;
+"""
 _FULL: Final = (sqlite3.SQLITE_FULL,)
 
 
@@ -27,23 +36,20 @@ class Database:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        try:
-            self._connection = sqlite3.connect(
-                path, isolation_level=None, check_same_thread=False, cached_statements=256
-            )
-            self._connection.executescript(
-                "PRAGMA locking_mode=EXCLUSIVE; PRAGMA journal_mode=WAL;"
-                "PRAGMA synchronous=NORMAL; PRAGMA temp_store=MEMORY;"
-                # Some systems build SQLite so that freed pages are written again, as zeros.
-                "PRAGMA secure_delete=FAST;"
-                "PRAGMA cache_size=-16384; PRAGMA wal_autocheckpoint=4000;"
-            )
-            self._upgrade()
-        except sqlite3.DatabaseError as error:
-            raise SetupError(
-                f"the state in {path} cannot be opened: {error}",
-                remedy="check the disk; `mountfs doctor` tells more",
-            ) from error
+        with ExitStack() as on_failure:
+            try:
+                self._connection = sqlite3.connect(
+                    path, isolation_level=None, check_same_thread=False, cached_statements=256
+                )
+                on_failure.callback(self._connection.close)
+                self._connection.executescript(_SETTINGS)
+                self._upgrade()
+            except sqlite3.DatabaseError as error:
+                raise SetupError(
+                    f"the state in {path} cannot be opened: {error}",
+                    remedy="check the disk; `mountfs doctor` tells more",
+                ) from error
+            on_failure.pop_all()
         self._depth = 0
         self.on_rollback: Callable[[], None] = lambda: None
         """Called when a transaction was undone: what mirrors rows in memory reads them again."""

@@ -125,4 +125,6 @@ def test_what_was_removed_while_open_is_nobodys(tmp_path: Path) -> None:
     assert overlay is not None
     state.overlays.detach(overlay)
     abandoned(state)
-    assert not opened(tmp_path, "second boot").recovered
+    state = opened(tmp_path, "second boot")
+    assert not state.recovered
+    state.close()

@@ -1,6 +1,8 @@
 """fsync(2) asks the platter when there is something new, and once for all who ask together."""
 
 import threading
+from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -37,15 +39,16 @@ class _Watched(Database):
 
 
 @pytest.fixture
-def database(tmp_path: Path) -> _Watched:
+def database(tmp_path: Path) -> Iterator[_Watched]:
     StateStore.open(tmp_path, DRIVE).close()
-    return _Watched(tmp_path / "state.db")
+    with closing(_Watched(tmp_path / "state.db")) as made:
+        yield made
 
 
 @pytest.fixture
-def durability(tmp_path: Path, database: _Watched) -> Durability:
-    state = StateStore.open(tmp_path / "other", DRIVE)
-    return Durability(database, state.overlays, clock=database)
+def durability(tmp_path: Path, database: _Watched) -> Iterator[Durability]:
+    with closing(StateStore.open(tmp_path / "other", DRIVE)) as state:
+        yield Durability(database, state.overlays, clock=database)
 
 
 async def test_nothing_new_asks_nothing(database: _Watched, durability: Durability) -> None:
