@@ -211,6 +211,8 @@ class _MountedDrive:
         _LOG.info("online" if is_online else "offline")
         self._reader.set_online(is_online)
         self._catalog.set_online(is_online)
+        if is_online:
+            self._refetch.try_again()
 
     def _view_changed(self, changes: ViewChanges) -> None:
         self._filesystem.apply_view_changes(changes)

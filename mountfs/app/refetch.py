@@ -1,7 +1,8 @@
 """What this device had cached of a file comes again, at once, when another device changed it.
 
 So a file that was at hand stays at hand, also when the link goes away right after. Only the parts
-that take the place of cached ones come, as deltas against those, behind what programs wait for.
+that take the place of cached ones come, as deltas against those, behind what programs wait for;
+of what was appended, as much as was cached.
 """
 
 import logging
@@ -16,14 +17,14 @@ from mountfs.app.content_access import load_source
 from mountfs.blocks.manifests import ManifestCatalog
 from mountfs.blocks.reader import ContentReader
 from mountfs.core.content import ContentSource, Manifest
-from mountfs.errors import MountError
+from mountfs.errors import MountError, Unavailable
 from mountfs.state.overlay import Source
 
 _LOG = logging.getLogger(__name__)
 
 WAITING_MAX: Final = 4096
 """Files that wait to be looked at; of more the oldest are left for the next read to fetch."""
-_TOGETHER_MAX: Final = 256
+_TOGETHER_MAX: Final = 64
 
 
 class _Fresh(NamedTuple):
@@ -61,29 +62,53 @@ class Refetch:
             self._replaced.popitem(last=False)
         self._changed.set()
 
+    def try_again(self) -> None:
+        """The server can be reached again. Never blocks."""
+        self._changed.set()
+
     async def run(self) -> None:
         """Fetch until cancelled."""
         while True:
             await self._changed.wait()
             self._changed = trio.Event()
-            while self._replaced:
-                count = min(len(self._replaced), _TOGETHER_MAX)
-                await self._fetch([self._replaced.popitem(last=False) for _ in range(count)])
+            is_reachable = True
+            while self._replaced and is_reachable:
+                is_reachable = await self._fetch_some()
 
-    async def _fetch(self, replaced: list[tuple[int, Source]]) -> None:
+    async def _fetch_some(self) -> bool:
+        """Returns whether the server could be reached; what it was away for waits on."""
+        count = min(len(self._replaced), _TOGETHER_MAX)
+        batch = dict(self._replaced.popitem(last=False) for _ in range(count))
+        found: dict[int, _Fresh | MountError] = {}
+        async with trio.open_nursery() as nursery:  # so that manifests come together
+            for node_id, old in batch.items():
+                nursery.start_soon(self._look, node_id, old, found)
+        errors = [one for one in found.values() if isinstance(one, MountError)]
         try:
-            found = [await self._fresh(node_id, old) for node_id, old in replaced]
-            await self._reader.prefetch_replaced([fresh for fresh in found if fresh is not None])
+            await self._reader.prefetch_replaced(
+                [one for one in found.values() if isinstance(one, _Fresh)]
+            )
         except MountError as error:
+            errors.append(error)
+        if errors:
             # Whoever reads one of them next will be told.
-            _LOG.debug("what changed elsewhere is not fetched now: %s", error)
+            _LOG.debug("what changed elsewhere is not fetched: %s", errors[0])
+        is_away = any(isinstance(error, Unavailable) for error in errors)
+        if is_away:
+            self._replaced = OrderedDict(batch | self._replaced)
+        return not is_away
 
-    async def _fresh(self, node_id: int, old: Source) -> _Fresh | None:
-        """Return what took the place of `old`, if part of that is on this device."""
+    async def _look(self, node_id: int, old: Source, found: dict[int, _Fresh | MountError]) -> None:
+        """Put into `found` what took the place of `old`, if part of that is on this device."""
         now = self._current(node_id)
         if now is None:
-            return None
-        older = self._catalog.get(self._drive_id, ManifestId(old.manifest_id), old.entries)
-        if older is None or not self._reader.holds_part(self._drive_id, older):
-            return None
-        return _Fresh(await load_source(self._drive_id, self._catalog, now), older)
+            return
+        try:
+            older = self._catalog.get(self._drive_id, ManifestId(old.manifest_id), old.entries)
+            if older is None or not self._reader.holds_part(self._drive_id, older):
+                return
+            source = await load_source(self._drive_id, self._catalog, now)
+        except MountError as error:
+            found[node_id] = error
+            return
+        found[node_id] = _Fresh(source, older)

@@ -130,15 +130,9 @@ class ContentReader:
         )
 
     async def prefetch_replaced(self, replaced: Sequence[tuple[ContentSource, Manifest]]) -> None:
-        """Bring of each content what lies where the older one of its file is on this device, or
-        behind its end when its end is. As `prefetch` otherwise."""
-        for source, older in replaced:
-            self._older.note(source.drive_id, source.node_id, older)
-            self._older.note(source.drive_id, source.node_id, source.manifest)
-        await self._bring(
-            (source, self._lacking(source, self._in_place_of_held(source, older)))
-            for source, older in replaced
-        )
+        """Bring of each content what lies where the older one of its file is on this device, and
+        of what was appended as many bytes as that holds. As `prefetch` otherwise."""
+        await self._bring(self._replacing(source, older) for source, older in replaced)
 
     def holds_part(self, drive_id: DriveId, manifest: Manifest) -> bool:
         """Whether any chunk of a content is on this device."""
@@ -178,13 +172,24 @@ class ContentReader:
         if first_error is not None:
             raise first_error
 
-    def _in_place_of_held(self, source: ContentSource, older: Manifest) -> list[int]:
-        places = [
-            _same_place(source.manifest, index, older, behind_end=True)
-            for index in range(len(source.manifest.entries))
-        ]
-        lacking = self._store.lacking(source.drive_id, {place for place in places if place})
-        return [index for index, place in enumerate(places) if place and place not in lacking]
+    def _replacing(
+        self, source: ContentSource, older: Manifest
+    ) -> tuple[ContentSource, Sequence[int]]:
+        self._older.note(source.drive_id, source.node_id, older)
+        self._older.note(source.drive_id, source.node_id, source.manifest)
+        chunks = [entry for entry in older.entries if not entry.is_hole]
+        lacking = self._store.lacking(source.drive_id, {entry.chunk_id for entry in chunks})
+        held = {entry.chunk_id for entry in chunks} - lacking
+        appended_bytes_left = sum(entry.length for entry in chunks if entry.chunk_id in held)
+        wanted = []
+        for index, entry in enumerate(source.manifest.entries):
+            if source.manifest.starts[index] < older.size_bytes:
+                if _same_place(source.manifest, index, older) in held:
+                    wanted.append(index)
+            elif entry.length <= appended_bytes_left and not entry.is_hole:
+                appended_bytes_left -= entry.length
+                wanted.append(index)
+        return source, self._lacking(source, wanted)
 
     def _lacking(self, source: ContentSource, indices: Sequence[int]) -> list[int]:
         entries = source.manifest.entries
@@ -218,18 +223,11 @@ class ContentReader:
         return candidate
 
 
-def _same_place(
-    manifest: Manifest, index: int, older: Manifest, *, behind_end: bool = False
-) -> ChunkId | None:
-    """Return the chunk of `older` where entry `index` of `manifest` begins, None for a hole.
-
-    `behind_end`: what begins behind the end of `older` is taken to follow its last chunk.
-    """
+def _same_place(manifest: Manifest, index: int, older: Manifest) -> ChunkId | None:
+    """Return the chunk of `older` where entry `index` of `manifest` begins, None for none."""
     start = manifest.starts[index]
     if start >= older.size_bytes:
-        if not behind_end or not older.size_bytes:
-            return None
-        start = older.size_bytes - 1
+        return None
     entry = older.entries[older.index_at(start)]
     return None if entry.is_hole else entry.chunk_id
 

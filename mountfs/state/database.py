@@ -49,12 +49,14 @@ class Database:
                     f"the state in {path} cannot be opened: {error}",
                     remedy="check the disk; `mountfs doctor` tells more",
                 ) from error
+            self._wal = _opened(f"{path}-wal")
             on_failure.pop_all()
         self._depth = 0
         self.on_rollback: Callable[[], None] = lambda: None
         """Called when a transaction was undone: what mirrors rows in memory reads them again."""
         self._rows_changed = self._rows_counted = 0
-        self._wal = os.open(f"{path}-wal", os.O_RDWR | os.O_CLOEXEC)
+        self._when_done: list[Callable[[], None]] = []
+        self._if_undone: list[Callable[[], None]] = []
 
     def _upgrade(self) -> None:
         (version,) = self._connection.execute("PRAGMA user_version").fetchone()
@@ -93,7 +95,10 @@ class Database:
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
-        """Make what is done inside happen together, or not at all. Joins an outer one."""
+        """Make what is done inside happen together, or not at all. Joins an outer one.
+
+        What memory and files have to do with it is told by `when_done` and `if_undone`.
+        """
         if self._depth:
             yield
             return
@@ -106,10 +111,25 @@ class Database:
             if self._connection.in_transaction:
                 self._connection.rollback()
             self._depth = 0
+            self._when_done.clear()
+            _call_all(self._if_undone, latest_first=True)
             self.on_rollback()
             raise
-        finally:
-            self._depth = 0
+        self._depth = 0
+        self._if_undone.clear()
+        _call_all(self._when_done)
+
+    def when_done(self, action: Callable[[], None]) -> None:
+        """Call `action` behind the COMMIT of the transaction around; at once outside of one."""
+        if self._depth:
+            self._when_done.append(action)
+        else:
+            action()
+
+    def if_undone(self, action: Callable[[], None]) -> None:
+        """Call `action` if the transaction around is undone, before `on_rollback`."""
+        if self._depth:
+            self._if_undone.append(action)
 
     @property
     def rows_changed(self) -> int:
@@ -130,6 +150,22 @@ class Database:
     def close(self) -> None:
         self._connection.close()
         os.close(self._wal)
+
+
+def _call_all(actions: list[Callable[[], None]], *, latest_first: bool = False) -> None:
+    waiting = actions[::-1] if latest_first else actions[:]
+    actions.clear()
+    for action in waiting:
+        action()
+
+
+def _opened(path: str) -> int:
+    try:
+        return os.open(path, os.O_RDWR | os.O_CLOEXEC)
+    except OSError as error:
+        raise SetupError(
+            f"{path} cannot be opened: {error}", remedy="check the disk and the folder's owner"
+        ) from error
 
 
 def _translated(error: sqlite3.DatabaseError) -> Exception:

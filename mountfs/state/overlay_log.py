@@ -70,13 +70,13 @@ class OverlayLog:
     def forget_small_writes(self, generation_id: int) -> None:
         self._database.execute(
             "DELETE FROM overlay_log WHERE place BETWEEN ? AND ? AND data IS NOT NULL",
-            _places(generation_id),
+            places_of(generation_id),
         )
 
     def forget(self, generation_id: int) -> None:
         """Remove all rows of a generation."""
         self._database.execute(
-            "DELETE FROM overlay_log WHERE place BETWEEN ? AND ?", _places(generation_id)
+            "DELETE FROM overlay_log WHERE place BETWEEN ? AND ?", places_of(generation_id)
         )
 
     def replay(self, generation: Generation) -> int:
@@ -88,7 +88,7 @@ class OverlayLog:
         rows = self._database.execute(
             "SELECT place, touched, start_at, end_at, at_ns, length(data) FROM overlay_log "
             "WHERE place BETWEEN ? AND ? ORDER BY place",
-            _places(generation.generation_id),
+            places_of(generation.generation_id),
         )
         for place, touched, start, end, at_ns, data_length in rows.fetchall():
             if end is None:
@@ -133,7 +133,7 @@ def replay_truncation(generation: Generation, size_bytes: int) -> None:
     generation.size_bytes = size_bytes
 
 
-def _places(generation_id: int) -> tuple[int, int]:
+def places_of(generation_id: int) -> tuple[int, int]:
     """Return the first and the last place that rows of a generation may have. Pure."""
     first = generation_id << _ROW_BITS
     return first, first | _LAST_ROW

@@ -5,17 +5,20 @@ everything once the small ones add up, go to the generation's sparse file. `over
 was done, and is replayed after a crash.
 """
 
+import logging
 from collections.abc import Iterable, Iterator
 from typing import Final
 
 from mountfs.clock import Clock
 from mountfs.core.extents import STAGED, Extent
-from mountfs.errors import StagingFull
+from mountfs.errors import LocalStorageBroken, StagingFull
 from mountfs.state.counter import ChangeCounter
 from mountfs.state.database import Database
 from mountfs.state.overlay import Generation, Overlay, Source
 from mountfs.state.overlay_log import OverlayLog, replay_truncation
 from mountfs.state.staging import StagingFiles
+
+_LOG = logging.getLogger(__name__)
 
 SMALL_WRITE_BYTES_MAX: Final = 16 * 1024
 SMALL_BYTES_MAX: Final = 64 * 1024
@@ -41,6 +44,7 @@ class Overlays:
         self._counter = counter
         self._clock = clock
         self._by_node: dict[int, Overlay] = {}
+        self._detached: set[Overlay] = set()
         self.staging_limit_bytes = staging_limit_bytes
         self.dirty_bytes = 0
         """Bytes held by all generations; bytes written twice may count twice until they matter."""
@@ -70,7 +74,7 @@ class Overlays:
         return self.small_write(extent.place)[within : within + length]
 
     def small_write(self, place: int) -> bytes:
-        """Return a whole small write by its row's number."""
+        """Return a whole small write by its place."""
         return self._log.small_write(place)
 
     # Changes ---------------------------------------------------------------------------------
@@ -83,8 +87,15 @@ class Overlays:
         self._store(overlay)
         return overlay
 
+    def begin_detached(self, node_id: int, source: Source | None) -> Overlay:
+        """Return a new overlay for a file that has no name any more. See `detach`."""
+        overlay = Overlay(node_id, 0, source)
+        overlay.is_detached = True
+        self._detached.add(overlay)
+        return overlay
+
     def write(self, overlay: Overlay, offset: int, data: bytes, *, now_ns: int) -> None:
-        """Put `data` at `offset`. Survives SIGKILL on return; for power loss see `sync_plan`.
+        """Put `data` at `offset`. Survives SIGKILL on return; for power loss see `unsynced`.
 
         Raises:
             StagingFull: What is not on the server fills its share of the disk.
@@ -163,6 +174,8 @@ class Overlays:
         """The file has no name any more: never sent, gone after a crash, usable until `dispose`."""
         self._drop_row(overlay)
         overlay.is_detached = True
+        self._detached.add(overlay)
+        self._database.if_undone(lambda: self._reattach(overlay))
         self._database.execute_many(
             "UPDATE generation SET node_id = 0 WHERE generation_id = ?",
             [(generation.generation_id,) for generation in overlay.generations],
@@ -176,15 +189,18 @@ class Overlays:
             for generation in overlay.generations:
                 self._forget(generation)
         overlay.generations.clear()
+        self._detached.discard(overlay)
 
     # Durability ------------------------------------------------------------------------------
 
     def unsynced(self, overlay: Overlay) -> list[int]:
         """Return the generations whose staged bytes may not be on the platter yet.
 
-        What is written from now on gets a row of its own, which a sync of these does not cover.
+        What is written from now on gets a row of its own, which a sync of these does not cover,
+        and a small write that moves to a file from now on is synced there.
         """
         for generation in overlay.generations:
+            generation.is_promised = True
             generation.last_row = None
         return [
             generation.generation_id
@@ -199,7 +215,6 @@ class Overlays:
     def mark_synced(self, overlay: Overlay, through: int) -> None:
         """Record that staged writes up to the change `through` are on the platter."""
         for generation in overlay.generations:
-            generation.is_promised = True
             if generation.is_staged and generation.synced_through < through:
                 generation.last_row = None
                 self._store_synced(generation, through)
@@ -242,12 +257,13 @@ class Overlays:
             self._staging.sync(generation.generation_id)
         with self._database.transaction():
             self._log.forget_small_writes(generation.generation_id)
+            through = 0
             for extent in extents:
-                self._log.add_staged(
+                through = self._log.add_staged(
                     generation, self._counter.next(), extent.start, extent.end, now_ns
                 )
-            if generation.is_promised:
-                self._store_synced(generation, self._counter.last)
+            if generation.is_promised and through:
+                self._store_synced(generation, through)
         for extent in extents:
             generation.extents.cover(extent.start, extent.end)
         generation.is_staged = True
@@ -301,12 +317,23 @@ class Overlays:
 
     def _forget(self, generation: Generation) -> None:
         self.dirty_bytes -= generation.held_bytes
-        self._forget_rows(generation.generation_id)
+        self._forget_rows(generation.generation_id, is_trusted=generation.synced_through > 0)
 
-    def _forget_rows(self, generation_id: int) -> None:
+    def _forget_rows(self, generation_id: int, *, is_trusted: bool) -> None:
+        """`is_trusted`: after a power loss the rows would be believed."""
         self._database.execute("DELETE FROM generation WHERE generation_id = ?", (generation_id,))
         self._log.forget(generation_id)
-        self._staging.remove(generation_id)
+        self._database.when_done(lambda: self._remove_staged(generation_id, is_trusted))
+
+    def _remove_staged(self, generation_id: int, is_trusted: bool) -> None:
+        """Remove a file whose rows are gone: never before, or zeros would take its place. What
+        cannot be removed now is collected at the next start."""
+        try:
+            if is_trusted:
+                self._database.make_durable()
+            self._staging.remove(generation_id)
+        except (LocalStorageBroken, OSError) as error:
+            _LOG.warning("staged bytes of generation %d stay: %s", generation_id, error)
 
     def _check_room(self, length: int) -> None:
         if self.dirty_bytes + length > self.staging_limit_bytes:
@@ -316,7 +343,7 @@ class Overlays:
 
     def _recount(self) -> None:
         self.dirty_bytes = 0
-        for overlay in self._by_node.values():
+        for overlay in (*self._by_node.values(), *self._detached):
             for generation in overlay.generations:
                 generation.held_bytes = sum(e.end - e.start for e in generation.extents)
                 self.dirty_bytes += generation.held_bytes
@@ -337,19 +364,40 @@ class Overlays:
         )
         for node_id, *row in rows.fetchall():
             owner = self._by_node.get(node_id)
-            if owner is None:
-                continue  # a detached one's
-            generation = Generation(*row)
-            generation.is_frozen = generation.generation_id in frozen
-            mtime_ns = self._log.replay(generation)
-            if generation.touched:
-                owner.touched, owner.mtime_ns = generation.touched, mtime_ns
-            owner.generations.append(generation)
+            if owner is not None:
+                self._add_loaded(owner, Generation(*row), frozen)
+        self._reload_detached()
         self._recount()
+
+    def _reload_detached(self) -> None:
+        """Detached overlays live on for their handles; rows that were undone are not theirs."""
+        for overlay in self._detached:
+            known, overlay.generations = overlay.generations, []
+            frozen = {g.generation_id for g in known if g.is_frozen}
+            for generation in known:
+                row = self._database.execute(
+                    "SELECT generation_id, size_bytes, visible_below_bytes, synced_through "
+                    "FROM generation WHERE generation_id = ? AND node_id = 0",
+                    (generation.generation_id,),
+                ).fetchone()
+                if row is not None:
+                    self._add_loaded(overlay, Generation(*row), frozen)
+
+    def _add_loaded(self, overlay: Overlay, generation: Generation, frozen: set[int]) -> None:
+        generation.is_frozen = generation.generation_id in frozen
+        generation.is_promised = True  # nobody knows any more
+        mtime_ns = self._log.replay(generation)
+        if generation.touched:
+            overlay.touched, overlay.mtime_ns = generation.touched, mtime_ns
+        overlay.generations.append(generation)
+
+    def _reattach(self, overlay: Overlay) -> None:
+        overlay.is_detached = False
+        self._detached.discard(overlay)
 
     def _collect_garbage(self) -> None:
         """What was detached when the last run ended belongs to nobody."""
         kept = {g.generation_id for o in self for g in o.generations}
         rows = self._database.execute("SELECT generation_id FROM generation").fetchall()
         for generation_id in ({row[0] for row in rows} | self._staging.generation_ids()) - kept:
-            self._forget_rows(generation_id)
+            self._forget_rows(generation_id, is_trusted=False)

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from mountfs.state.database import Database
+from mountfs.state.overlay_log import places_of
 
 _BOOT_ID: Final = Path("/proc/sys/kernel/random/boot_id")
 _COPY_BYTES: Final = 1 << 20
@@ -72,10 +73,10 @@ def set_untrusted_aside(
     with database.transaction():
         for generation_id in copies:
             database.execute(
-                "DELETE FROM overlay_log WHERE place >> 32 = ? AND data IS NULL "
+                "DELETE FROM overlay_log WHERE place BETWEEN ? AND ? AND data IS NULL "
                 "AND end_at IS NOT NULL AND touched > "
                 "(SELECT synced_through FROM generation WHERE generation_id = ?)",
-                (generation_id, generation_id),
+                (*places_of(generation_id), generation_id),
             )
     return list(copies.values())
 

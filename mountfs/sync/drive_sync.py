@@ -11,7 +11,7 @@ not know yet, and our own changes never look like somebody else's.
 import random
 from collections import deque
 from collections.abc import Callable
-from typing import Protocol
+from typing import Final, Protocol
 
 import structlog
 import trio
@@ -49,9 +49,9 @@ from mountfs.sync.successions import apply_successions
 
 _log = structlog.get_logger()
 
-_RECENT_MAX = 100
+_RECENT_MAX: Final = 100
 # Batches in a row of which the server may make nothing before they are slowed down.
-_FRUITLESS_MAX = 2
+_FRUITLESS_MAX: Final = 2
 
 
 class DriveServer(PollServer, Protocol):
@@ -136,7 +136,7 @@ class DriveSync:
         point = self._state.counter.last
         assert self._contents is not None
         self._contents.is_hurried = True
-        self._burst.is_open = True
+        self._burst.expect()
         self._state.parking.unpark_all()
         try:
             self._wake.set()
@@ -172,7 +172,7 @@ class DriveSync:
                     failures = 0
                     self._set_online(True)
                 except MountError as error:
-                    self._burst.is_open = True  # a plan may have been given up half-way
+                    self._burst.expect()  # a plan may have been given up half-way
                     failures += 1
                     await self._failed(error, failures)
                 async with self._round_done:
@@ -226,6 +226,7 @@ class DriveSync:
         except BaseException:
             self._is_remote_ahead = True
             raise
+        self._set_online(True)  # before anybody hears of what came
         try:
             applied = apply(
                 self._state,
@@ -282,7 +283,7 @@ class DriveSync:
     def _plan(self) -> None:
         """Store the next batch if there is something to send. No checkpoint."""
         assert self._contents is not None
-        self._burst.is_open = False
+        self._burst.close()
         apply_successions(self._state)
         contents = self._contents.ready()
         settle_unchanged(self._state, contents)
@@ -304,7 +305,7 @@ class DriveSync:
             store_batch(self._state, planned)
 
     def _content_done(self) -> None:
-        self._burst.is_open = True
+        self._burst.expect()
         self._wake.set()
 
     # Waiting ---------------------------------------------------------------------------------

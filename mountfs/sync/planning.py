@@ -158,6 +158,24 @@ def request_of(operations: list[Operation], *, answered_through: int) -> CommitR
     return CommitRequest(answered_through, operations)
 
 
+def is_sent(state: StateStore, point: int) -> bool:
+    """Whether nothing that was changed up to the change `point` is left but what was refused."""
+    stuck = stuck_nodes(state)
+    return (
+        not state.batches.in_flight
+        and all(
+            row.touched > point or {row.node_id, row.expected} & stuck
+            for row in state.changes.dentries.values()
+        )
+        and all(
+            node.touched > point or node.node_id in stuck for node in state.changes.nodes.values()
+        )
+        and all(
+            overlay.first_touched > point or overlay.node_id in stuck for overlay in state.overlays
+        )
+    )
+
+
 def _without_inline(operation: Operation) -> Operation:
     match operation:
         case CreateNode(content=content) | SetContent(content=content) if content is not None:
@@ -186,21 +204,3 @@ def _vacated(state: StateStore) -> Iterator[LocalDentry]:
 
 def _is_file(state: StateStore, node_id: int) -> bool:
     return _kind_of(state, node_id) == NodeKind.FILE
-
-
-def is_sent(state: StateStore, point: int) -> bool:
-    """Whether nothing that was changed up to the change `point` is left but what was refused."""
-    stuck = stuck_nodes(state)
-    return (
-        not state.batches.in_flight
-        and all(
-            row.touched > point or {row.node_id, row.expected} & stuck
-            for row in state.changes.dentries.values()
-        )
-        and all(
-            node.touched > point or node.node_id in stuck for node in state.changes.nodes.values()
-        )
-        and all(
-            overlay.first_touched > point or overlay.node_id in stuck for overlay in state.overlays
-        )
-    )

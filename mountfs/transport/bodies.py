@@ -1,6 +1,7 @@
-"""Request bodies that are sent without being copied together."""
+"""Request bodies. They may be sent again, and be left in the middle when a connection breaks: an
+asynchronous generator, as httpx makes of bytes, would then wait for the garbage collector."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from typing import Final
 
 import httpx
@@ -13,8 +14,18 @@ from backend_server.protocol.messages import BlockHeader, encode
 _JOIN_BYTES_MAX: Final = 64 * KIB
 
 
+class BytesBody(httpx.AsyncByteStream):
+    """A body that is one piece, or none."""
+
+    def __init__(self, body: bytes) -> None:
+        self._body = body
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        return _Pieces(iter([self._body] if self._body else []))
+
+
 class FramesBody(httpx.AsyncByteStream):
-    """Blocks as frames; may be sent again. `length_bytes` is the whole body's length."""
+    """Blocks as frames, sent without being copied together. `length_bytes` is that of all."""
 
     def __init__(self, blocks: Sequence[tuple[BlockHeader, bytes]]) -> None:
         self._frames = [
@@ -22,7 +33,10 @@ class FramesBody(httpx.AsyncByteStream):
         ]
         self.length_bytes = sum(len(prefix) + len(payload) for prefix, payload in self._frames)
 
-    async def __aiter__(self) -> AsyncIterator[bytes]:
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        return _Pieces(self._pieces())
+
+    def _pieces(self) -> Iterator[bytes]:
         small: list[bytes] = []
         small_bytes = 0
         for prefix, payload in self._frames:
@@ -40,3 +54,16 @@ class FramesBody(httpx.AsyncByteStream):
                 small, small_bytes = [], 0
         if small:
             yield b"".join(small)
+
+
+class _Pieces:
+    def __init__(self, pieces: Iterator[bytes]) -> None:
+        self._pieces = pieces
+
+    def __aiter__(self) -> "_Pieces":
+        return self
+
+    async def __anext__(self) -> bytes:
+        for piece in self._pieces:
+            return piece
+        raise StopAsyncIteration

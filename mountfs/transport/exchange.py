@@ -16,6 +16,7 @@ import zstandard
 
 from backend_server.protocol.limits import MIB
 from mountfs.errors import Corruption, MountError
+from mountfs.transport.bodies import BytesBody
 from mountfs.transport.carrier import CALL_CONNECTIONS_MAX
 from mountfs.transport.refusals import network_errors, refusal_of_answer
 from mountfs.transport.traffic import Traffic
@@ -80,7 +81,8 @@ class Exchange:
             headers.append((b"content-length", b"0"))
 
         def make() -> httpx.Request:
-            return self._request(method, path, query, headers, body, READ_TIMEOUT_S)
+            stream = BytesBody(body or b"")
+            return self._request(method, path, query, headers, stream, READ_TIMEOUT_S)
 
         return await self._send_whole(make, len(body or b""), deadline_s, is_idempotent)
 
@@ -116,7 +118,7 @@ class Exchange:
         ]
 
         def make() -> httpx.Request:
-            return self._request("POST", path, None, headers, body, timeout_s)
+            return self._request("POST", path, None, headers, BytesBody(body), timeout_s)
 
         with network_errors():
             with trio.fail_after(timeout_s):
@@ -136,7 +138,7 @@ class Exchange:
         headers.append((b"content-length", b"%d" % len(body)))
 
         def make() -> httpx.Request:
-            return self._request("POST", path, None, headers, body, read_timeout_s)
+            return self._request("POST", path, None, headers, BytesBody(body), read_timeout_s)
 
         async with self._calls:
             with network_errors(), trio.fail_after(CALL_DEADLINE_S):
@@ -161,7 +163,7 @@ class Exchange:
         path: str,
         query: dict[str, str] | None,
         headers: Headers,
-        body: bytes | httpx.AsyncByteStream | None,
+        body: httpx.AsyncByteStream,
         read_timeout_s: float,
     ) -> httpx.Request:
         timeouts = {
@@ -174,7 +176,7 @@ class Exchange:
         if query:
             url = url.copy_merge_params(query)
         return httpx.Request(
-            method, url, headers=headers, content=body, extensions={"timeout": timeouts}
+            method, url, headers=headers, stream=body, extensions={"timeout": timeouts}
         )
 
     async def _send_whole(

@@ -6,7 +6,7 @@ one: under many writers the platter is asked once for all of them.
 
 A disk that answers at once is asked from the event loop: a sync of the log takes 0.1 to 0.3 ms on
 a good disk, going to a thread and back another 0.13 ms. That is a tenth of what a transaction of
-SQLite costs on the mount. One slow answer, and threads do it again for a good while.
+SQLite costs on the mount. One slow answer, and threads do it for the next ten seconds.
 """
 
 from typing import Final
@@ -20,8 +20,7 @@ from mountfs.state.overlays import Overlays
 
 _THREADS: Final = 2
 _AT_ONCE_S: Final = 0.001
-_FORGETTING: Final = 0.7
-"""The longest sync counts, each time that much less: 50 ms are believed for eleven quick syncs."""
+_SLOW_FOR_S: Final = 10.0
 
 
 class Durability:
@@ -32,7 +31,8 @@ class Durability:
         self._limiter = trio.CapacityLimiter(_THREADS)
         self._log_lock = trio.Lock()
         self._rows_synced = -1
-        self._expected_s = 1.0
+        self._in_threads_until_s = 0.0
+        self._was_quick = False
 
     async def sync_content(self, overlay: Overlay | None) -> None:
         """Put a file's content, and all names and attributes, on the platter.
@@ -58,15 +58,13 @@ class Durability:
             if self._rows_synced >= wanted:
                 return
             covered = self._database.rows_changed
-            if self._expected_s < _AT_ONCE_S:
-                took_s = self._make_durable()
+            began_s = self._clock.monotonic_s()
+            if self._was_quick and began_s >= self._in_threads_until_s:
+                self._database.make_durable()
             else:
-                took_s = await trio.to_thread.run_sync(self._make_durable, limiter=self._limiter)
-            self._expected_s = max(took_s, self._expected_s * _FORGETTING)
+                await trio.to_thread.run_sync(self._database.make_durable, limiter=self._limiter)
+            ended_s = self._clock.monotonic_s()
+            self._was_quick = ended_s - began_s < _AT_ONCE_S
+            if not self._was_quick:
+                self._in_threads_until_s = ended_s + _SLOW_FOR_S
             self._rows_synced = covered
-
-    def _make_durable(self) -> float:
-        """Returns how long it took, in seconds. Any thread."""
-        began_s = self._clock.monotonic_s()
-        self._database.make_durable()
-        return self._clock.monotonic_s() - began_s

@@ -269,8 +269,9 @@ class DriveFileSystem(Names):
         orphan = self.table.orphans.get(inode)
         if orphan is None:
             return self.tree.overlay_of(self.record(inode))
-        orphan.overlay = Overlay(orphan.record.node_id, 0, source_of(orphan.record))
-        orphan.overlay.is_detached = True
+        orphan.overlay = self.state.overlays.begin_detached(
+            orphan.record.node_id, source_of(orphan.record)
+        )
         return orphan.overlay
 
     def _truncate(self, inode: Inode, record: NodeRecord, size_bytes: int, now_ns: int) -> None:

@@ -139,12 +139,16 @@ class View:
             if overlay is not None:
                 self.state.overlays.detach(overlay)
             self.table.orphans[inode] = Orphan(record._replace(ctime_ns=now_ns), overlay)
+            self.state.database.if_undone(lambda: self._not_unlinked(inode))
         elif overlay is not None:
             self.state.overlays.dispose(overlay)
         changes = self.state.changes
         if node_id not in changes.in_flight_nodes:
             changes.drop_node(node_id)
         self.state.parking.unpark(node_id)
+
+    def _not_unlinked(self, inode: Inode) -> None:
+        self.table.orphans.pop(inode, None)
 
     def disposed(self, orphan: Orphan | None) -> None:
         """Nobody can reach the orphan any more."""

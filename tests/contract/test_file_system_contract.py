@@ -9,6 +9,7 @@ import pytest
 
 from backend_server.protocol.identity import DriveId
 from backend_server.protocol.messages import NodeKind, NodeState
+from fakes.surroundings import DeafKernel, NothingCommitted
 from memory_file_system import MemoryFileSystem
 from mountfs.errors import (
     BadHandle,
@@ -38,34 +39,6 @@ from mountfs.vfs.interface import (
 
 ME = Caller(uid=os.getuid(), gid=os.getgid(), pid=1)
 NO_FLAGS = RenameFlags.NONE
-
-
-class NothingCommitted:
-    """The content of a drive on which nothing was ever committed: nobody may ask for it."""
-
-    @property
-    def manifests(self) -> "NothingCommitted":
-        return self
-
-    def open_reader(self) -> "NothingCommitted":
-        return self
-
-    async def load(self, *_: object) -> None:
-        raise AssertionError("there is no manifest")
-
-    async def read(self, *_: object) -> bytes:
-        raise AssertionError("there is no clean byte")
-
-
-class DeafKernel:
-    def invalidate_content(self, inode: Inode) -> None:
-        pass
-
-    def invalidate_attributes(self, inode: Inode) -> None:
-        pass
-
-    def invalidate_entry(self, parent: Inode, name: bytes) -> None:
-        pass
 
 
 def _memory(folder: Path) -> Iterator[FileSystem]:

@@ -128,3 +128,70 @@ def test_what_was_removed_while_open_is_nobodys(tmp_path: Path) -> None:
     state = opened(tmp_path, "second boot")
     assert not state.recovered
     state.close()
+
+
+def test_small_writes_that_moved_to_the_file_never_pass_for_later_ones(tmp_path: Path) -> None:
+    """Rows that are joined take one number, and `synced_through` may be no higher than that."""
+    state = opened(tmp_path, "first boot")
+    overlay = state.overlays.begin(NODE, expected_revision=0, source=None)
+    for nth in range(600):
+        state.overlays.write(overlay, nth * 100, b"x" * 100, now_ns=1)
+    synced(state, overlay)
+    state.overlays.write(overlay, 60_000, b"y" * 20_000, now_ns=2)
+    abandoned(state)
+    state = opened(tmp_path, "second boot")
+    again = state.overlays.get(NODE)
+    assert again is not None
+    assert again.size_bytes == 60_000
+    for nth in range(20):
+        state.overlays.write(again, 60_000 + nth * 30_000, b"z" * 30_000, now_ns=3)
+        assert state.overlays.unsynced(again), "written, and on no platter"
+        synced(state, again)
+    state.close()
+
+
+def test_the_counter_starts_behind_what_is_said_to_be_synced(tmp_path: Path) -> None:
+    state = opened(tmp_path, "first boot")
+    overlay = state.overlays.begin(NODE, expected_revision=0, source=None)
+    state.overlays.write(overlay, 0, b"a" * LARGE, now_ns=1)
+    state.overlays.mark_synced(overlay, 1_000)
+    state.close()
+    state = opened(tmp_path, "first boot")
+    assert state.counter.last >= 1_000
+    state.close()
+
+
+def test_a_small_write_that_was_promised_before_a_restart_survives_its_move(
+    tmp_path: Path,
+) -> None:
+    state = opened(tmp_path, "first boot")
+    overlay = state.overlays.begin(NODE, expected_revision=0, source=None)
+    state.overlays.write(overlay, 0, b"small", now_ns=1)
+    synced(state, overlay)
+    abandoned(state)
+    state = opened(tmp_path, "first boot")
+    again = state.overlays.get(NODE)
+    assert again is not None
+    state.overlays.write(again, LARGE, b"b" * LARGE, now_ns=2)
+    abandoned(state)
+    state = opened(tmp_path, "second boot")
+    assert held(state) == [(0, 5)]
+    state.close()
+
+
+def test_a_small_write_that_moves_while_fsync_runs_is_synced_where_it_goes(tmp_path: Path) -> None:
+    state = opened(tmp_path, "first boot")
+    overlay = state.overlays.begin(NODE, expected_revision=0, source=None)
+    state.overlays.write(overlay, 0, b"L" * LARGE, now_ns=1)
+    state.overlays.freeze(overlay)
+    state.overlays.write(overlay, 0, b"small", now_ns=1)
+    through = overlay.touched
+    generation_ids = state.overlays.unsynced(overlay)
+    state.overlays.write(overlay, 5, b"w" * LARGE, now_ns=2)
+    for generation_id in generation_ids:
+        state.overlays.sync_file(generation_id)
+    state.overlays.mark_synced(overlay, through)
+    abandoned(state)
+    state = opened(tmp_path, "second boot")
+    assert held(state) == [(0, LARGE), (0, 5)]
+    state.close()

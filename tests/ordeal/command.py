@@ -84,7 +84,8 @@ def _run(folder: Path, length_s: float, seed: int) -> list[str]:
         tell("everything settles")
         check_everything_arrived(laptop, desktop)
         tell("both devices show the same")
-        return [*_faults_of(writers, desktop.path), *laptop.process.alarms()]
+        alarms = [line for mount in (laptop, desktop) for line in mount.process.alarms()]
+        return [*_faults_of(writers, desktop.path), *alarms]
 
 
 @contextmanager

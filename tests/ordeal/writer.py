@@ -62,6 +62,7 @@ class Writer(threading.Thread):
 
     def _save(self, token: bytes) -> None:
         path = self._own / f"letter {self._chance.randrange(5)}"
+        self._own.stat()  # or a mount that is away for a moment would look like a new letter
         before = path.read_bytes() if path.exists() else b""
         beside = path.with_suffix(".tmp")
         with beside.open("wb") as file:

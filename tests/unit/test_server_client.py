@@ -1,5 +1,6 @@
 """One exchange over real sockets: reuse, retry, deadlines, distrust, bytes."""
 
+import gc
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
@@ -31,6 +32,7 @@ from backend_server.protocol.messages import (
 from harness.certificates import make_certificate
 from harness.relay import free_port
 from mountfs.errors import Corruption, DeadlinePassed, Offline, ServerBusy, SetupError
+from mountfs.transport.bodies import BytesBody, FramesBody
 from mountfs.transport.carrier import CALL_CONNECTIONS_MAX
 from mountfs.transport.client import ServerClient
 
@@ -389,3 +391,16 @@ async def test_a_certificate_is_trusted_only_when_told_so(
     with pytest.raises(SetupError):
         ServerClient(url, "t", ca_file=made.key)
     nursery.cancel_scope.cancel()
+
+
+@pytest.mark.parametrize(
+    "body", [BytesBody(b"message"), FramesBody([(BlockHeader(bytes(32)), bytes(100_000))] * 3)]
+)
+async def test_a_body_may_be_left_in_the_middle(body: httpx.AsyncByteStream) -> None:
+    """As by a connection that breaks: nothing may wait for the garbage collector."""
+    pieces = aiter(body)
+    first = await anext(pieces)
+    del pieces
+    gc.collect()
+    await trio.testing.wait_all_tasks_blocked()
+    assert await anext(aiter(body)) == first, "and be sent again"

@@ -1,0 +1,138 @@
+"""A full disk undoes a transaction: what was there before is there after, in memory too."""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from backend_server.protocol.identity import DriveId
+from backend_server.protocol.messages import NodeKind, NodeState
+from fakes.surroundings import DeafKernel, NothingCommitted
+from mountfs.errors import LocalStorageFull
+from mountfs.state.database import Database
+from mountfs.state.overlay import Source
+from mountfs.state.store import StateStore
+from mountfs.vfs.attributes import Ownership
+from mountfs.vfs.file_system import DriveFileSystem
+from mountfs.vfs.interface import Caller, Handle, Inode, RenameFlags
+
+ROOT = Inode(1)
+CALLER = Caller(0, 0, 1)
+PRECIOUS = b"precious " * 8000
+
+
+class House:
+    """A file system without a kernel and without a server."""
+
+    def __init__(self, folder: Path) -> None:
+        self.state = StateStore.open(folder, DriveId("0" * 16))
+        self.state.mirror.apply([NodeState(1, 1, NodeKind.FOLDER)], [])
+        ids = iter(range(100, 1000))
+        self.files = DriveFileSystem(
+            self.state,
+            NothingCommitted(),  # type: ignore[arg-type]
+            DeafKernel(),
+            ownership=Ownership(),
+            is_read_only=False,
+            new_node_id=lambda: next(ids),
+            on_local_change=lambda: None,
+        )
+
+    async def make(self, name: bytes) -> tuple[Inode, Handle]:
+        opened, attributes = await self.files.create(ROOT, name, 0o644, os.O_RDWR, CALLER)
+        return attributes.inode, opened.handle
+
+
+def full(*_: object) -> None:
+    raise LocalStorageFull("full")
+
+
+async def test_a_rename_that_was_undone_leaves_its_target_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    house = House(tmp_path)
+    inode, handle = await house.make(b"target")
+    await house.files.write(handle, 0, PRECIOUS)
+    await house.files.release(handle)
+    await house.make(b"other")
+    with monkeypatch.context() as disk:
+        disk.setattr(house.files, "touch_folder", full)
+        with pytest.raises(LocalStorageFull):
+            await house.files.rename(ROOT, b"other", ROOT, b"target", RenameFlags(0))
+    house.files.forget([(inode, 1)])  # the kernel drops the inode that it thought replaced
+    target = await house.files.lookup(ROOT, b"target")
+    opened = await house.files.open(target.inode, os.O_RDONLY)
+    assert bytes(await house.files.read(opened.handle, 0, len(PRECIOUS))) == PRECIOUS
+    house.state.close()
+
+
+async def test_an_unlinked_file_whose_first_write_failed_takes_nobody_elses_place(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    house = House(tmp_path)
+    _, temporary = await house.make(b"temporary")
+    await house.files.remove_file(ROOT, b"temporary")
+    with monkeypatch.context() as disk:
+        disk.setattr(house.state.staging, "write", full)
+        with pytest.raises(LocalStorageFull):
+            await house.files.write(temporary, 0, b"t" * 50_000)
+    _, handle = await house.make(b"precious")
+    await house.files.write(handle, 0, PRECIOUS)
+    await house.files.write(temporary, 0, b"T" * 50_000)
+    assert bytes(await house.files.read(handle, 0, len(PRECIOUS))) == PRECIOUS
+    assert bytes(await house.files.read(temporary, 0, 50_000)) == b"T" * 50_000
+    house.state.close()
+
+
+def test_staged_bytes_go_only_when_their_rows_are_gone(tmp_path: Path) -> None:
+    state = StateStore.open(tmp_path, DriveId("0" * 16))
+    overlay = state.overlays.begin(5, expected_revision=0, source=None)
+    state.overlays.write(overlay, 0, PRECIOUS, now_ns=1)
+    state.overlays.freeze(overlay)
+    committed = Source(5, 9, b"m" * 32, b"", len(PRECIOUS))
+    ids = [overlay.generations[0].generation_id]
+
+    def settle(fail: Callable[[], None]) -> None:
+        with state.database.transaction():
+            overlay = state.overlays.get(5)
+            assert overlay is not None
+            state.overlays.retire(overlay, ids, committed)
+            fail()
+
+    with pytest.raises(LocalStorageFull):
+        settle(full)
+    again = state.overlays.get(5)
+    assert again is not None
+    (generation,) = again.generations
+    assert b"".join(state.overlays.read(generation, e) for e in generation.extents) == PRECIOUS
+    settle(lambda: None)
+    assert 5 not in state.overlays
+    assert state.staging.generation_ids() == set()
+    state.close()
+
+
+def test_what_is_told_to_a_transaction_happens_when_it_ends(tmp_path: Path) -> None:
+    database = Database(tmp_path / "any.db")
+    happened: list[str] = []
+
+    def run(fail: Callable[[], None]) -> None:
+        with database.transaction():
+            database.when_done(lambda: happened.append("done"))
+            with database.transaction():
+                database.if_undone(lambda: happened.append("first undone"))
+                database.if_undone(lambda: happened.append("last undone"))
+            assert happened == []
+            fail()
+
+    run(lambda: None)
+    assert happened == ["done"]
+    happened.clear()
+    with pytest.raises(LocalStorageFull):
+        run(full)
+    assert happened == ["last undone", "first undone"]
+    happened.clear()
+    database.when_done(lambda: happened.append("at once"))
+    database.if_undone(lambda: happened.append("never"))
+    assert happened == ["at once"]
+    database.close()
