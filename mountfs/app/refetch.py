@@ -6,6 +6,7 @@ of what was appended, as much as was cached.
 """
 
 import logging
+import math
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from typing import Final, NamedTuple
@@ -25,6 +26,8 @@ _LOG = logging.getLogger(__name__)
 WAITING_MAX: Final = 4096
 """Files that wait to be looked at; of more the oldest are left for the next read to fetch."""
 _TOGETHER_MAX: Final = 64
+RETRY_S: Final = 30.0
+"""Until what could not be fetched is tried again, also when nobody says that the server is back."""
 
 
 class _Fresh(NamedTuple):
@@ -69,7 +72,8 @@ class Refetch:
     async def run(self) -> None:
         """Fetch until cancelled."""
         while True:
-            await self._changed.wait()
+            with trio.move_on_after(RETRY_S if self._replaced else math.inf):
+                await self._changed.wait()
             self._changed = trio.Event()
             is_reachable = True
             while self._replaced and is_reachable:
@@ -83,20 +87,20 @@ class Refetch:
         async with trio.open_nursery() as nursery:  # so that manifests come together
             for node_id, old in batch.items():
                 nursery.start_soon(self._look, node_id, old, found)
-        errors = [one for one in found.values() if isinstance(one, MountError)]
+        fresh = {node: one for node, one in found.items() if isinstance(one, _Fresh)}
+        errors = {node: one for node, one in found.items() if isinstance(one, MountError)}
         try:
-            await self._reader.prefetch_replaced(
-                [one for one in found.values() if isinstance(one, _Fresh)]
-            )
+            await self._reader.prefetch_replaced(list(fresh.values()))
         except MountError as error:
-            errors.append(error)
+            errors.update(dict.fromkeys(fresh, error))
         if errors:
             # Whoever reads one of them next will be told.
-            _LOG.debug("what changed elsewhere is not fetched: %s", errors[0])
-        is_away = any(isinstance(error, Unavailable) for error in errors)
-        if is_away:
-            self._replaced = OrderedDict(batch | self._replaced)
-        return not is_away
+            _LOG.debug("%d that changed elsewhere are not fetched", len(errors))
+        away = [node for node, error in errors.items() if isinstance(error, Unavailable)]
+        for node_id in away:
+            # What is cached is of the older one of two.
+            self._replaced[node_id] = batch[node_id]
+        return not away
 
     async def _look(self, node_id: int, old: Source, found: dict[int, _Fresh | MountError]) -> None:
         """Put into `found` what took the place of `old`, if part of that is on this device."""

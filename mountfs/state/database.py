@@ -108,10 +108,10 @@ class Database:
             yield
             self.execute("COMMIT")
         except BaseException:
-            if self._connection.in_transaction:
-                self._connection.rollback()
             self._depth = 0
             self._when_done.clear()
+            if self._connection.in_transaction:
+                self._connection.rollback()
             _call_all(self._if_undone, latest_first=True)
             self.on_rollback()
             raise

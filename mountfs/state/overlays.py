@@ -45,6 +45,8 @@ class Overlays:
         self._clock = clock
         self._by_node: dict[int, Overlay] = {}
         self._detached: set[Overlay] = set()
+        self._leaving: dict[int, bool] = {}
+        """Generations whose rows go with this transaction; whether the rows were trusted."""
         self.staging_limit_bytes = staging_limit_bytes
         self.dirty_bytes = 0
         """Bytes held by all generations; bytes written twice may count twice until they matter."""
@@ -188,6 +190,9 @@ class Overlays:
                 self._drop_row(overlay)
             for generation in overlay.generations:
                 self._forget(generation)
+            self._database.when_done(lambda: self._disposed(overlay))
+
+    def _disposed(self, overlay: Overlay) -> None:
         overlay.generations.clear()
         self._detached.discard(overlay)
 
@@ -323,17 +328,20 @@ class Overlays:
         """`is_trusted`: after a power loss the rows would be believed."""
         self._database.execute("DELETE FROM generation WHERE generation_id = ?", (generation_id,))
         self._log.forget(generation_id)
-        self._database.when_done(lambda: self._remove_staged(generation_id, is_trusted))
+        self._leaving[generation_id] = is_trusted
+        self._database.when_done(self._remove_leaving)
 
-    def _remove_staged(self, generation_id: int, is_trusted: bool) -> None:
-        """Remove a file whose rows are gone: never before, or zeros would take its place. What
-        cannot be removed now is collected at the next start."""
+    def _remove_leaving(self) -> None:
+        """Remove the files whose rows are gone: never before, or zeros would take their place.
+        What cannot be removed now is collected at the next start."""
+        leaving, self._leaving = self._leaving, {}
         try:
-            if is_trusted:
+            if any(leaving.values()):
                 self._database.make_durable()
-            self._staging.remove(generation_id)
+            for generation_id in leaving:
+                self._staging.remove(generation_id)
         except (LocalStorageBroken, OSError) as error:
-            _LOG.warning("staged bytes of generation %d stay: %s", generation_id, error)
+            _LOG.warning("staged bytes that nobody needs stay: %s", error)
 
     def _check_room(self, length: int) -> None:
         if self.dirty_bytes + length > self.staging_limit_bytes:
@@ -349,10 +357,13 @@ class Overlays:
                 self.dirty_bytes += generation.held_bytes
 
     def load(self) -> None:
-        """Take the rows as they are; what memory had of attached overlays is forgotten, but for
-        which generations are frozen."""
-        frozen = {g.generation_id for o in self for g in o.generations if g.is_frozen}
+        """Take the rows as they are; what memory had is forgotten.
+
+        All generations count as frozen then: a batch on its way may name any of them, and what is
+        written from now on must not be taken for a part of it.
+        """
         self._by_node.clear()
+        self._leaving.clear()
         execute = self._database.execute
         for node_id, expected, *source in execute("SELECT * FROM overlay").fetchall():
             self._by_node[node_id] = Overlay(
@@ -365,7 +376,7 @@ class Overlays:
         for node_id, *row in rows.fetchall():
             owner = self._by_node.get(node_id)
             if owner is not None:
-                self._add_loaded(owner, Generation(*row), frozen)
+                self._add_loaded(owner, Generation(*row))
         self._reload_detached()
         self._recount()
 
@@ -373,7 +384,6 @@ class Overlays:
         """Detached overlays live on for their handles; rows that were undone are not theirs."""
         for overlay in self._detached:
             known, overlay.generations = overlay.generations, []
-            frozen = {g.generation_id for g in known if g.is_frozen}
             for generation in known:
                 row = self._database.execute(
                     "SELECT generation_id, size_bytes, visible_below_bytes, synced_through "
@@ -381,10 +391,10 @@ class Overlays:
                     (generation.generation_id,),
                 ).fetchone()
                 if row is not None:
-                    self._add_loaded(overlay, Generation(*row), frozen)
+                    self._add_loaded(overlay, Generation(*row))
 
-    def _add_loaded(self, overlay: Overlay, generation: Generation, frozen: set[int]) -> None:
-        generation.is_frozen = generation.generation_id in frozen
+    def _add_loaded(self, overlay: Overlay, generation: Generation) -> None:
+        generation.is_frozen = True
         generation.is_promised = True  # nobody knows any more
         mtime_ns = self._log.replay(generation)
         if generation.touched:

@@ -85,6 +85,50 @@ async def test_an_unlinked_file_whose_first_write_failed_takes_nobody_elses_plac
     house.state.close()
 
 
+def test_what_is_written_after_an_undone_removal_is_not_taken_for_sent(tmp_path: Path) -> None:
+    state = StateStore.open(tmp_path, DriveId("0" * 16))
+    overlay = state.overlays.begin(5, expected_revision=0, source=None)
+    state.overlays.write(overlay, 0, b"sent", now_ns=1)
+    state.overlays.freeze(overlay)
+    ids = [generation.generation_id for generation in overlay.generations]
+
+    def remove() -> None:
+        with state.database.transaction():
+            state.overlays.detach(overlay)
+            full()
+
+    with pytest.raises(LocalStorageFull):
+        remove()
+    again = state.overlays.get(5)
+    assert again is not None
+    state.overlays.write(again, 4, b" and more", now_ns=2)
+    state.overlays.retire(again, ids, Source(5, 9, b"m" * 32, b"", 4))
+    (left,) = again.generations
+    assert [state.overlays.read(left, extent) for extent in left.extents] == [b" and more"]
+    state.close()
+
+
+def test_a_settled_batch_asks_the_platter_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    state = StateStore.open(tmp_path, DriveId("0" * 16))
+    overlays = [state.overlays.begin(n, expected_revision=0, source=None) for n in range(5, 25)]
+    for overlay in overlays:
+        state.overlays.write(overlay, 0, PRECIOUS, now_ns=1)
+        state.overlays.mark_synced(overlay, overlay.touched)
+    syncs: list[int] = []
+    monkeypatch.setattr(state.database, "make_durable", lambda: syncs.append(1))
+    with state.database.transaction():
+        for overlay in overlays:
+            ids = [generation.generation_id for generation in overlay.generations]
+            state.overlays.retire(overlay, ids, Source(overlay.node_id, 9, b"m" * 32, b"", 1))
+        assert len(state.staging.generation_ids()) == 20
+    assert syncs == [1]
+    assert state.staging.generation_ids() == set()
+    monkeypatch.undo()
+    state.close()
+
+
 def test_staged_bytes_go_only_when_their_rows_are_gone(tmp_path: Path) -> None:
     state = StateStore.open(tmp_path, DriveId("0" * 16))
     overlay = state.overlays.begin(5, expected_revision=0, source=None)
