@@ -127,8 +127,10 @@ def assert_same_tree(expected: Tree, found: Tree) -> None:
     assert not lines, "the trees differ:\n" + "\n".join(lines)
 
 
-def assert_becomes_same(expected: Tree, read: Callable[[], Tree], *, deadline_s: float) -> None:
-    """Read again and again until the tree is `expected`.
+def assert_become_same(
+    read: Callable[[], Tree], read_other: Callable[[], Tree], *, deadline_s: float
+) -> None:
+    """Read both again and again until they are the same.
 
     A path that goes away while it is read, or content that cannot be had for a moment because the
     server was away, only means that this reading is not the last.
@@ -137,7 +139,7 @@ def assert_becomes_same(expected: Tree, read: Callable[[], Tree], *, deadline_s:
 
     def is_same() -> bool:
         try:
-            last[:] = differences(expected, read())
+            last[:] = differences(read(), read_other())
         except OSError as error:
             if error.errno not in _PASSING_ERRORS:
                 raise
