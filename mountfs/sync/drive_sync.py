@@ -85,6 +85,14 @@ class DriveSync:
         self._on_view_changes = on_view_changes
         self._on_online = on_online
         self._jitter = jitter
+        self._follower = Follower(
+            state.drive_id,
+            server,
+            cursor=lambda: state.cursor,
+            moved=self._caught_up,  # mostly by our own commit, which the loop has pulled by now
+            hint=self.hint,
+            jitter=jitter,
+        )
         self._contents: Contents | None = None
         self._wake = trio.Event()
         self._is_remote_ahead = True
@@ -354,6 +362,8 @@ class DriveSync:
             self.last_error = None
         if is_online != self.is_online:
             self.is_online = is_online
+            if is_online:
+                self._follower.try_now()
             self._on_online(is_online)
 
     def _end_pull(self) -> None:
@@ -362,15 +372,7 @@ class DriveSync:
 
     async def _follow(self) -> None:
         await self.has_mirror.wait()
-        follower = Follower(
-            self._state.drive_id,
-            self._server,
-            cursor=lambda: self._state.cursor,
-            moved=self._caught_up,  # mostly by our own commit, which the loop has pulled by now
-            hint=self.hint,
-            jitter=self._jitter,
-        )
-        await follower.run()
+        await self._follower.run()
 
     async def _caught_up(self, cursor: str) -> None:
         """Return when the loop is past `cursor` (or has tried), which is woken if it is not."""

@@ -44,6 +44,11 @@ class Follower:
         self._moved = moved
         self._hint = hint
         self._jitter = jitter
+        self._try_now = trio.Event()
+
+    def try_now(self) -> None:
+        """The server can be reached again: a pause behind failures ends. Never blocks."""
+        self._try_now.set()
 
     async def run(self) -> None:
         """Poll until cancelled."""
@@ -54,7 +59,9 @@ class Follower:
                 answer = await self._server.poll(PollRequest({self._drive_id: cursor}))
             except MountError:
                 failures += 1
-                await trio.sleep(backoff_s(failures, self._jitter))
+                self._try_now = trio.Event()
+                with trio.move_on_after(backoff_s(failures, self._jitter)):
+                    await self._try_now.wait()
                 self._hint()
                 continue
             failures = 0

@@ -1,0 +1,61 @@
+"""The long poll: failures slow it down, and news that the server is back ends the pause."""
+
+import random
+
+import trio
+from trio.testing import MockClock
+
+from backend_server.protocol.identity import DriveId
+from backend_server.protocol.messages import PollAnswer, PollRequest
+from mountfs.errors import Offline
+from mountfs.sync.backoff import BACKOFF_MAX_S
+from mountfs.sync.follower import Follower
+
+DRIVE = DriveId("0" * 16)
+
+
+class Server:
+    """Away until told otherwise; then every poll names the drive after a second."""
+
+    def __init__(self) -> None:
+        self.is_away = True
+        self.polled_at_s: list[float] = []
+
+    async def poll(self, request: PollRequest) -> PollAnswer:
+        self.polled_at_s.append(trio.current_time())
+        await trio.lowlevel.checkpoint()
+        if self.is_away:
+            raise Offline("away")
+        await trio.sleep(1)
+        return PollAnswer([DRIVE])
+
+
+async def test_polls_at_once_when_the_server_is_back(
+    autojump_clock: MockClock, nursery: trio.Nursery
+) -> None:
+    server = Server()
+    moved: list[str] = []
+
+    async def note(cursor: str) -> None:
+        moved.append(cursor)
+
+    follower = Follower(
+        DRIVE,
+        server,
+        cursor=lambda: "here",
+        moved=note,
+        hint=lambda: None,
+        jitter=random.Random(1),
+    )
+    nursery.start_soon(follower.run)
+    await trio.sleep(200)
+    pauses = [b - a for a, b in zip(server.polled_at_s, server.polled_at_s[1:], strict=False)]
+    assert max(pauses) <= BACKOFF_MAX_S
+    assert pauses[-1] > 20 * pauses[0], "it asks ever more rarely"
+    server.is_away = False
+    back_at_s = trio.current_time()
+    follower.try_now()
+    await trio.sleep(1.5)
+    assert back_at_s in server.polled_at_s
+    assert moved == ["here"]
+    nursery.cancel_scope.cancel()
