@@ -7,9 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from backend_server.protocol.identity import DriveId
-from backend_server.protocol.messages import NodeKind, NodeState
-from fakes.surroundings import DeafKernel, NothingCommitted
+from fakes.surroundings import lonely_file_system
 from memory_file_system import MemoryFileSystem
 from mountfs.errors import (
     BadHandle,
@@ -23,9 +21,6 @@ from mountfs.errors import (
     NotADirectory,
     OperationNotPermitted,
 )
-from mountfs.state.store import StateStore
-from mountfs.vfs.attributes import Ownership
-from mountfs.vfs.file_system import DriveFileSystem
 from mountfs.vfs.interface import (
     ROOT_INODE,
     AttributeChanges,
@@ -46,19 +41,8 @@ def _memory(folder: Path) -> Iterator[FileSystem]:
 
 
 def _drive(folder: Path) -> Iterator[FileSystem]:
-    state = StateStore.open(folder / "drive", DriveId("0" * 16))
-    state.mirror.apply([NodeState(1, 1, NodeKind.FOLDER, mode=0o755)], [])
-    ids = iter(range(1 << 17, 1 << 30))
-    yield DriveFileSystem(
-        state,
-        NothingCommitted(),  # type: ignore[arg-type]
-        DeafKernel(),
-        ownership=Ownership(),
-        is_read_only=False,
-        new_node_id=lambda: next(ids),
-        on_local_change=lambda: None,
-    )
-    state.close()
+    with lonely_file_system(folder / "drive") as made:
+        yield made
 
 
 @pytest.fixture(params=[_memory, _drive])

@@ -1,5 +1,14 @@
 """What a file system needs around it where there is no server and no kernel."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from backend_server.protocol.identity import DriveId
+from backend_server.protocol.messages import NodeKind, NodeState
+from mountfs.state.store import StateStore
+from mountfs.vfs.attributes import Ownership
+from mountfs.vfs.file_system import DriveFileSystem
 from mountfs.vfs.interface import Inode
 
 
@@ -29,3 +38,23 @@ class DeafKernel:
 
     def invalidate_entry(self, parent: Inode, name: bytes) -> None:
         pass
+
+
+@contextmanager
+def lonely_file_system(folder: Path) -> Iterator[DriveFileSystem]:
+    """The real file system of an empty drive, on a state in `folder`."""
+    state = StateStore.open(folder, DriveId("0" * 16))
+    state.mirror.apply([NodeState(1, 1, NodeKind.FOLDER, mode=0o755)], [])
+    ids = iter(range(1 << 17, 1 << 30))
+    try:
+        yield DriveFileSystem(
+            state,
+            NothingCommitted(),  # type: ignore[arg-type]
+            DeafKernel(),
+            ownership=Ownership(),
+            is_read_only=False,
+            new_node_id=lambda: next(ids),
+            on_local_change=lambda: None,
+        )
+    finally:
+        state.close()

@@ -1,47 +1,33 @@
 """A full disk undoes a transaction: what was there before is there after, in memory too."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from backend_server.protocol.identity import DriveId
-from backend_server.protocol.messages import NodeKind, NodeState
-from fakes.surroundings import DeafKernel, NothingCommitted
+from fakes.surroundings import lonely_file_system
 from mountfs.errors import LocalStorageFull
 from mountfs.state.database import Database
 from mountfs.state.overlay import Source
 from mountfs.state.store import StateStore
-from mountfs.vfs.attributes import Ownership
 from mountfs.vfs.file_system import DriveFileSystem
-from mountfs.vfs.interface import Caller, Handle, Inode, RenameFlags
+from mountfs.vfs.interface import ROOT_INODE, Caller, Handle, Inode, RenameFlags
 
-ROOT = Inode(1)
 CALLER = Caller(0, 0, 1)
 PRECIOUS = b"precious " * 8000
 
 
-class House:
-    """A file system without a kernel and without a server."""
+@pytest.fixture
+def files(tmp_path: Path) -> Iterator[DriveFileSystem]:
+    with lonely_file_system(tmp_path) as made:
+        yield made
 
-    def __init__(self, folder: Path) -> None:
-        self.state = StateStore.open(folder, DriveId("0" * 16))
-        self.state.mirror.apply([NodeState(1, 1, NodeKind.FOLDER)], [])
-        ids = iter(range(100, 1000))
-        self.files = DriveFileSystem(
-            self.state,
-            NothingCommitted(),  # type: ignore[arg-type]
-            DeafKernel(),
-            ownership=Ownership(),
-            is_read_only=False,
-            new_node_id=lambda: next(ids),
-            on_local_change=lambda: None,
-        )
 
-    async def make(self, name: bytes) -> tuple[Inode, Handle]:
-        opened, attributes = await self.files.create(ROOT, name, 0o644, os.O_RDWR, CALLER)
-        return attributes.inode, opened.handle
+async def make(files: DriveFileSystem, name: bytes) -> tuple[Inode, Handle]:
+    opened, attributes = await files.create(ROOT_INODE, name, 0o644, os.O_RDWR, CALLER)
+    return attributes.inode, opened.handle
 
 
 def full(*_: object) -> None:
@@ -49,40 +35,36 @@ def full(*_: object) -> None:
 
 
 async def test_a_rename_that_was_undone_leaves_its_target_whole(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    files: DriveFileSystem, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    house = House(tmp_path)
-    inode, handle = await house.make(b"target")
-    await house.files.write(handle, 0, PRECIOUS)
-    await house.files.release(handle)
-    await house.make(b"other")
+    inode, handle = await make(files, b"target")
+    await files.write(handle, 0, PRECIOUS)
+    await files.release(handle)
+    await make(files, b"other")
     with monkeypatch.context() as disk:
-        disk.setattr(house.files, "touch_folder", full)
+        disk.setattr(files, "touch_folder", full)
         with pytest.raises(LocalStorageFull):
-            await house.files.rename(ROOT, b"other", ROOT, b"target", RenameFlags(0))
-    house.files.forget([(inode, 1)])  # the kernel drops the inode that it thought replaced
-    target = await house.files.lookup(ROOT, b"target")
-    opened = await house.files.open(target.inode, os.O_RDONLY)
-    assert bytes(await house.files.read(opened.handle, 0, len(PRECIOUS))) == PRECIOUS
-    house.state.close()
+            await files.rename(ROOT_INODE, b"other", ROOT_INODE, b"target", RenameFlags(0))
+    files.forget([(inode, 1)])  # the kernel drops the inode that it thought replaced
+    target = await files.lookup(ROOT_INODE, b"target")
+    opened = await files.open(target.inode, os.O_RDONLY)
+    assert bytes(await files.read(opened.handle, 0, len(PRECIOUS))) == PRECIOUS
 
 
 async def test_an_unlinked_file_whose_first_write_failed_takes_nobody_elses_place(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    files: DriveFileSystem, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    house = House(tmp_path)
-    _, temporary = await house.make(b"temporary")
-    await house.files.remove_file(ROOT, b"temporary")
+    _, temporary = await make(files, b"temporary")
+    await files.remove_file(ROOT_INODE, b"temporary")
     with monkeypatch.context() as disk:
-        disk.setattr(house.state.staging, "write", full)
+        disk.setattr(files.state.staging, "write", full)
         with pytest.raises(LocalStorageFull):
-            await house.files.write(temporary, 0, b"t" * 50_000)
-    _, handle = await house.make(b"precious")
-    await house.files.write(handle, 0, PRECIOUS)
-    await house.files.write(temporary, 0, b"T" * 50_000)
-    assert bytes(await house.files.read(handle, 0, len(PRECIOUS))) == PRECIOUS
-    assert bytes(await house.files.read(temporary, 0, 50_000)) == b"T" * 50_000
-    house.state.close()
+            await files.write(temporary, 0, b"t" * 50_000)
+    _, handle = await make(files, b"precious")
+    await files.write(handle, 0, PRECIOUS)
+    await files.write(temporary, 0, b"T" * 50_000)
+    assert bytes(await files.read(handle, 0, len(PRECIOUS))) == PRECIOUS
+    assert bytes(await files.read(temporary, 0, 50_000)) == b"T" * 50_000
 
 
 def test_what_is_written_after_an_undone_removal_is_not_taken_for_sent(tmp_path: Path) -> None:
