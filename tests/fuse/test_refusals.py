@@ -4,6 +4,7 @@ Exit codes: 0 done, 1 refused or failed, 2 usage, 3 server unreachable.
 """
 
 import os
+import shutil
 import sqlite3
 from pathlib import Path
 
@@ -13,7 +14,7 @@ import pytest
 from harness.certificates import make_certificate
 from harness.device import Device
 from harness.fixtures import NewDevice, NewMount, NewServer
-from harness.mount import Mount
+from harness.mount import Mount, mounted_at
 from harness.processes import Finished
 from harness.relay import free_port
 from harness.server import Account, Server
@@ -139,6 +140,24 @@ def test_unknown_drive(device: NewDevice, tmp_path: Path) -> None:
 def test_state_folder_that_cannot_be_written(server: Server, account: Account) -> None:
     device = Device(server.data.parent / "laptop", state=Path("/proc/no-such-state"))
     _assert_refused(device.try_login(server.url, account), "/proc/no-such-state")
+
+
+def test_a_cache_folder_that_cannot_be_written(
+    device: NewDevice, mounted: NewMount, tmp_path: Path
+) -> None:
+    laptop = device()
+    mount = mounted(laptop)
+    (mount.path / "f").write_bytes(b"precious")
+    assert mount.unmount().code == 0
+    cache = laptop.state / "cache"
+    shutil.rmtree(cache)
+    # Permissions would not stop root; a folder of /proc stops everybody.
+    cache.symlink_to("/proc/no-such-cache")
+    _assert_refused(_try_mount(laptop, mount.path), str(cache), "--state")
+    assert mounted_at(mount.path) == []
+    cache.unlink()
+    mount.start()
+    assert (mount.path / "f").read_bytes() == b"precious"
 
 
 def test_unmounting_what_is_not_mounted(device: NewDevice, tmp_path: Path) -> None:
