@@ -15,7 +15,7 @@ from mountfs.errors import LocalStorageBroken, StagingFull
 from mountfs.state.counter import ChangeCounter
 from mountfs.state.database import Database
 from mountfs.state.overlay import Generation, Overlay, Source
-from mountfs.state.overlay_log import OverlayLog, replay_truncation
+from mountfs.state.overlay_rows import OverlayRows, replay_truncation
 from mountfs.state.staging import StagingFiles
 
 _LOG = logging.getLogger(__name__)
@@ -39,7 +39,7 @@ class Overlays:
         staging_limit_bytes: int,
     ) -> None:
         self._database = database
-        self._log = OverlayLog(database)
+        self._rows = OverlayRows(database)
         self._staging = staging
         self._counter = counter
         self._clock = clock
@@ -77,7 +77,7 @@ class Overlays:
 
     def small_write(self, place: int) -> bytes:
         """Return a whole small write by its place."""
-        return self._log.small_write(place)
+        return self._rows.small_write(place)
 
     # Changes ---------------------------------------------------------------------------------
 
@@ -127,7 +127,7 @@ class Overlays:
         """Set the size: bytes behind it are gone for good, bytes it adds are zero."""
         generation = self._top(overlay)
         touched = self._counter.next()
-        self._log.add_truncation(generation, touched, size_bytes, now_ns)
+        self._rows.add_truncation(generation, touched, size_bytes, now_ns)
         replay_truncation(generation, size_bytes)
         self._changed(overlay, generation, touched, now_ns)
 
@@ -167,10 +167,7 @@ class Overlays:
             overlay.expected_revision = expected_revision
             self._by_node[node_id] = overlay
             self._store(overlay)
-            self._database.execute_many(
-                "UPDATE generation SET node_id = ? WHERE generation_id = ?",
-                [(node_id, generation.generation_id) for generation in overlay.generations],
-            )
+            self._rows.give(overlay.generations, node_id)
 
     def detach(self, overlay: Overlay) -> None:
         """The file has no name any more: never sent, gone after a crash, usable until `dispose`."""
@@ -178,10 +175,8 @@ class Overlays:
         overlay.is_detached = True
         self._detached.add(overlay)
         self._database.if_undone(lambda: self._reattach(overlay))
-        self._database.execute_many(
-            "UPDATE generation SET node_id = 0 WHERE generation_id = ?",
-            [(generation.generation_id,) for generation in overlay.generations],
-        )
+        # The rows must not become layers of the file that took its place when they are loaded.
+        self._rows.give(overlay.generations, 0)
 
     def dispose(self, overlay: Overlay) -> None:
         """Drop what the overlay holds. It must be detached, or is dropped from its node."""
@@ -222,23 +217,15 @@ class Overlays:
         for generation in overlay.generations:
             if generation.is_staged and generation.synced_through < through:
                 generation.last_row = None
-                self._store_synced(generation, through)
+                self._rows.store_synced(generation, through)
 
     # Inside ----------------------------------------------------------------------------------
 
     def _top(self, overlay: Overlay) -> Generation:
         if overlay.generations and not overlay.generations[-1].is_frozen:
             return overlay.generations[-1]
-        size = overlay.size_bytes
-        cursor = self._database.execute(
-            "INSERT INTO generation (node_id, size_bytes, visible_below_bytes, synced_through) "
-            "VALUES (?,?,?,0)",
-            # A detached overlay's rows are nobody's: they must not become layers of the file that
-            # took its place when the rows are loaded again.
-            (0 if overlay.is_detached else overlay.node_id, size, size),
-        )
-        assert cursor.lastrowid is not None
-        generation = Generation(cursor.lastrowid, size, size, 0)
+        node_id = 0 if overlay.is_detached else overlay.node_id
+        generation = self._rows.add_generation(node_id, overlay.size_bytes)
         overlay.generations.append(generation)
         return generation
 
@@ -247,7 +234,7 @@ class Overlays:
             self._spill(generation, now_ns)
         end = offset + len(data)
         self._staging.write(generation.generation_id, offset, data)
-        touched = self._log.add_staged(generation, self._counter.next(), offset, end, now_ns)
+        touched = self._rows.add_staged(generation, self._counter.next(), offset, end, now_ns)
         generation.extents.cover(offset, end)
         return touched
 
@@ -261,27 +248,20 @@ class Overlays:
         if generation.is_promised:
             self._staging.sync(generation.generation_id)
         with self._database.transaction():
-            self._log.forget_small_writes(generation.generation_id)
+            self._rows.forget_small_writes(generation.generation_id)
             through = 0
             for extent in extents:
-                through = self._log.add_staged(
+                through = self._rows.add_staged(
                     generation, self._counter.next(), extent.start, extent.end, now_ns
                 )
             if generation.is_promised and through:
-                self._store_synced(generation, through)
+                self._rows.store_synced(generation, through)
         for extent in extents:
             generation.extents.cover(extent.start, extent.end)
         generation.is_staged = True
         generation.small_bytes = 0
         # The next write is a row of its own: a sync may have covered these.
         generation.last_row = None
-
-    def _store_synced(self, generation: Generation, through: int) -> None:
-        self._database.execute(
-            "UPDATE generation SET synced_through = ? WHERE generation_id = ?",
-            (through, generation.generation_id),
-        )
-        generation.synced_through = through
 
     def _write_small(
         self, generation: Generation, touched: int, start: int, data: bytes, now_ns: int
@@ -291,9 +271,9 @@ class Overlays:
         end = start + len(data)
         place = generation.extents.exact(start, end)
         assert place != STAGED  # what has a staging file keeps no small writes
-        if place is not None and self._log.replace_write(place, touched, start, data, now_ns):
+        if place is not None and self._rows.replace_write(place, touched, start, data, now_ns):
             return
-        place = self._log.add_write(generation, touched, start, data, now_ns)
+        place = self._rows.add_write(generation, touched, start, data, now_ns)
         generation.small_bytes += len(data)
         generation.extents.cover(start, end, place, start)
 
@@ -305,20 +285,13 @@ class Overlays:
         overlay.first_change_s = overlay.first_change_s or overlay.last_change_s
 
     def _store(self, overlay: Overlay) -> None:
-        if overlay.is_detached:
-            return
-        source = overlay.source or Source(0, 0, b"", b"", 0)
-        self._database.execute(
-            "INSERT OR REPLACE INTO overlay (node_id, expected_revision, source_node, "
-            "source_revision, source_manifest_id, source_entries, source_size_bytes) "
-            "VALUES (?,?,?,?,?,?,?)",
-            (overlay.node_id, overlay.expected_revision, *source),
-        )
+        if not overlay.is_detached:
+            self._rows.store(overlay)
 
     def _drop_row(self, overlay: Overlay) -> None:
         if self._by_node.get(overlay.node_id) is overlay:
             del self._by_node[overlay.node_id]
-            self._database.execute("DELETE FROM overlay WHERE node_id = ?", (overlay.node_id,))
+            self._rows.remove(overlay.node_id)
 
     def _forget(self, generation: Generation) -> None:
         self.dirty_bytes -= generation.held_bytes
@@ -326,8 +299,7 @@ class Overlays:
 
     def _forget_rows(self, generation_id: int, *, is_trusted: bool) -> None:
         """`is_trusted`: after a power loss the rows would be believed."""
-        self._database.execute("DELETE FROM generation WHERE generation_id = ?", (generation_id,))
-        self._log.forget(generation_id)
+        self._rows.forget(generation_id)
         self._leaving[generation_id] = is_trusted
         self._database.when_done(self._remove_leaving)
 
@@ -357,49 +329,17 @@ class Overlays:
                 self.dirty_bytes += generation.held_bytes
 
     def load(self) -> None:
-        """Take the rows as they are; what memory had is forgotten.
+        """Take the rows as they are; what memory had is forgotten, but for overlays that are
+        detached, which live on for their handles.
 
         All generations count as frozen then: a batch on its way may name any of them, and what is
         written from now on must not be taken for a part of it.
         """
-        self._by_node.clear()
         self._leaving.clear()
-        execute = self._database.execute
-        for node_id, expected, *source in execute("SELECT * FROM overlay").fetchall():
-            self._by_node[node_id] = Overlay(
-                node_id, expected, Source(*source) if source[0] else None
-            )
-        rows = execute(
-            "SELECT node_id, generation_id, size_bytes, visible_below_bytes, synced_through "
-            "FROM generation ORDER BY generation_id"
-        )
-        for node_id, *row in rows.fetchall():
-            owner = self._by_node.get(node_id)
-            if owner is not None:
-                self._add_loaded(owner, Generation(*row))
-        self._reload_detached()
-        self._recount()
-
-    def _reload_detached(self) -> None:
-        """Detached overlays live on for their handles; rows that were undone are not theirs."""
+        self._by_node = self._rows.load()
         for overlay in self._detached:
-            known, overlay.generations = overlay.generations, []
-            for generation in known:
-                row = self._database.execute(
-                    "SELECT generation_id, size_bytes, visible_below_bytes, synced_through "
-                    "FROM generation WHERE generation_id = ? AND node_id = 0",
-                    (generation.generation_id,),
-                ).fetchone()
-                if row is not None:
-                    self._add_loaded(overlay, Generation(*row))
-
-    def _add_loaded(self, overlay: Overlay, generation: Generation) -> None:
-        generation.is_frozen = True
-        generation.is_promised = True  # nobody knows any more
-        mtime_ns = self._log.replay(generation)
-        if generation.touched:
-            overlay.touched, overlay.mtime_ns = generation.touched, mtime_ns
-        overlay.generations.append(generation)
+            self._rows.reload_detached(overlay)
+        self._recount()
 
     def _reattach(self, overlay: Overlay) -> None:
         overlay.is_detached = False
@@ -408,6 +348,5 @@ class Overlays:
     def _collect_garbage(self) -> None:
         """What was detached when the last run ended belongs to nobody."""
         kept = {g.generation_id for o in self for g in o.generations}
-        rows = self._database.execute("SELECT generation_id FROM generation").fetchall()
-        for generation_id in ({row[0] for row in rows} | self._staging.generation_ids()) - kept:
+        for generation_id in (self._rows.generation_ids() | self._staging.generation_ids()) - kept:
             self._forget_rows(generation_id, is_trusted=False)

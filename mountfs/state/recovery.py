@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from mountfs.state.database import Database
-from mountfs.state.overlay_log import places_of
+from mountfs.state.overlay_rows import places_of
 
 _BOOT_ID: Final = Path("/proc/sys/kernel/random/boot_id")
 _COPY_BYTES: Final = 1 << 20

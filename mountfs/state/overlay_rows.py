@@ -1,24 +1,107 @@
-"""The rows of `overlay_log`: what was done to each generation, in order.
+"""The rows behind overlays: `overlay`, `generation`, and `overlay_log`, what was done to each.
 
-Replayed after a crash they give the same extents. A row that is there has its bytes in place:
-they were written before it (SIGKILL), or `synced_through` says so (power loss).
+The log replayed gives the same extents. A row that is there has its bytes in place: they were
+written before it (SIGKILL), or `synced_through` says so (power loss).
 """
 
+from collections.abc import Iterable
 from typing import Final
 
 from mountfs.core.extents import STAGED
 from mountfs.state.database import Database
-from mountfs.state.overlay import Generation, LastRow
+from mountfs.state.overlay import Generation, LastRow, Overlay, Source
 
 _ROW_BITS: Final = 32
 _LAST_ROW: Final = (1 << _ROW_BITS) - 1
+_GENERATIONS: Final = (
+    "SELECT node_id, generation_id, size_bytes, visible_below_bytes, synced_through FROM generation"
+)
 
 
-class OverlayLog:
+class OverlayRows:
     """One thread: the event loop's. Raises what `Database.execute` raises."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
+
+    # Overlays and generations ----------------------------------------------------------------
+
+    def store(self, overlay: Overlay) -> None:
+        """Insert or replace the row of an overlay, without its generations."""
+        source = overlay.source or Source(0, 0, b"", b"", 0)
+        self._database.execute(
+            "INSERT OR REPLACE INTO overlay (node_id, expected_revision, source_node, "
+            "source_revision, source_manifest_id, source_entries, source_size_bytes) "
+            "VALUES (?,?,?,?,?,?,?)",
+            (overlay.node_id, overlay.expected_revision, *source),
+        )
+
+    def remove(self, node_id: int) -> None:
+        """Remove the row of a node's overlay; its generations stay."""
+        self._database.execute("DELETE FROM overlay WHERE node_id = ?", (node_id,))
+
+    def add_generation(self, node_id: int, size_bytes: int) -> Generation:
+        """Return a new generation of a node; 0: of one that has no name any more."""
+        cursor = self._database.execute(
+            "INSERT INTO generation (node_id, size_bytes, visible_below_bytes, synced_through) "
+            "VALUES (?,?,?,0)",
+            (node_id, size_bytes, size_bytes),
+        )
+        assert cursor.lastrowid is not None
+        return Generation(cursor.lastrowid, size_bytes, size_bytes, 0)
+
+    def give(self, generations: Iterable[Generation], node_id: int) -> None:
+        """Make generations those of another node; 0: of none."""
+        self._database.execute_many(
+            "UPDATE generation SET node_id = ? WHERE generation_id = ?",
+            [(node_id, generation.generation_id) for generation in generations],
+        )
+
+    def store_synced(self, generation: Generation, through: int) -> None:
+        """Staged bytes of changes up to `through` are on the platter."""
+        self._database.execute(
+            "UPDATE generation SET synced_through = ? WHERE generation_id = ?",
+            (through, generation.generation_id),
+        )
+        generation.synced_through = through
+
+    def forget(self, generation_id: int) -> None:
+        """Remove a generation and what was done to it."""
+        self._database.execute("DELETE FROM generation WHERE generation_id = ?", (generation_id,))
+        self._database.execute(
+            "DELETE FROM overlay_log WHERE place BETWEEN ? AND ?", places_of(generation_id)
+        )
+
+    def load(self) -> dict[int, Overlay]:
+        """Return every node's overlay, with its generations, all frozen."""
+        overlays: dict[int, Overlay] = {}
+        for node_id, expected, *source in self._database.execute(
+            "SELECT node_id, expected_revision, source_node, source_revision, "
+            "source_manifest_id, source_entries, source_size_bytes FROM overlay"
+        ).fetchall():
+            overlays[node_id] = Overlay(node_id, expected, Source(*source) if source[0] else None)
+        rows = self._database.execute(f"{_GENERATIONS} WHERE node_id != 0 ORDER BY generation_id")
+        for node_id, *row in rows.fetchall():
+            if node_id in overlays:
+                self._add_loaded(overlays[node_id], Generation(*row))
+        return overlays
+
+    def reload_detached(self, overlay: Overlay) -> None:
+        """Give an overlay that no node has those of its generations whose rows are there."""
+        known, overlay.generations = overlay.generations, []
+        for generation in known:
+            row = self._database.execute(
+                f"{_GENERATIONS} WHERE node_id = 0 AND generation_id = ?",
+                (generation.generation_id,),
+            ).fetchone()
+            if row is not None:
+                self._add_loaded(overlay, Generation(*row[1:]))
+
+    def generation_ids(self) -> set[int]:
+        rows = self._database.execute("SELECT generation_id FROM generation").fetchall()
+        return {generation_id for (generation_id,) in rows}
+
+    # The log ---------------------------------------------------------------------------------
 
     def small_write(self, place: int) -> bytes:
         """Return a whole small write."""
@@ -73,13 +156,15 @@ class OverlayLog:
             places_of(generation_id),
         )
 
-    def forget(self, generation_id: int) -> None:
-        """Remove all rows of a generation."""
-        self._database.execute(
-            "DELETE FROM overlay_log WHERE place BETWEEN ? AND ?", places_of(generation_id)
-        )
+    def _add_loaded(self, overlay: Overlay, generation: Generation) -> None:
+        generation.is_frozen = True
+        generation.is_promised = True  # nobody knows any more
+        mtime_ns = self._replay(generation)
+        if generation.touched:
+            overlay.touched, overlay.mtime_ns = generation.touched, mtime_ns
+        overlay.generations.append(generation)
 
-    def replay(self, generation: Generation) -> int:
+    def _replay(self, generation: Generation) -> int:
         """Bring `generation`, as its own row has it, to where its log ends.
 
         Returns its time of change in Unix ns; 0 when nothing was done to it.
