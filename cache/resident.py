@@ -16,14 +16,34 @@ from typing import Final
 _MAPS: Final = Path("/proc/self/maps")
 _MADV_DONTNEED: Final = 4
 
+_madvise: Final = ctypes.CDLL(None).madvise
+_madvise.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int]
 
-def release_mapped_pages(path: Path) -> None:
-    """Forget the page-table entries of every read-only shared mapping of `path`.
 
-    The caller sees to it that `path` is not mapped or unmapped meanwhile.
+class MappedPages:
+    """The read-only shared mappings of one file in this process.
+
+    Where they are is looked up once: reading /proc/self/maps takes 0.8 ms in a busy process, and
+    meanwhile every page fault of it waits. Who maps or unmaps the file calls `forget` before
+    anything else can be mapped in its place.
     """
-    for start, length in _mappings_of(path):
-        _madvise(start, length, _MADV_DONTNEED)
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._ranges: list[tuple[int, int]] | None = None
+
+    def forget(self) -> None:
+        """Look the mappings up again before they are released the next time."""
+        self._ranges = None
+
+    def release(self) -> None:
+        """Forget the page-table entries. The caller sees to it that nobody maps or unmaps the
+        file meanwhile."""
+        if self._ranges is None:
+            self._ranges = _mappings_of(self._path)
+        for start, length in self._ranges:
+            # Advice: whether it was taken does not matter.
+            _madvise(start, length, _MADV_DONTNEED)
 
 
 def _mappings_of(path: Path) -> list[tuple[int, int]]:
@@ -44,10 +64,3 @@ def _mappings_of(path: Path) -> list[tuple[int, int]]:
             start, end = (int(address, 16) for address in fields[0].split("-"))
             found.append((start, end - start))
     return found
-
-
-def _madvise(address: int, length: int, advice: int) -> None:
-    # Advice: whether it was taken does not matter.
-    ctypes.CDLL(None).madvise(
-        ctypes.c_void_p(address), ctypes.c_size_t(length), ctypes.c_int(advice)
-    )

@@ -28,7 +28,7 @@ from typing import Final, Self
 import lmdb
 
 from cache.errors import DiskFull, StoreDamaged, StoreError, StoreFull, StoreRefused
-from cache.resident import release_mapped_pages
+from cache.resident import MappedPages
 
 PAGE_BYTES: Final = 4096
 PAGE_HEADER_BYTES: Final = 16
@@ -199,6 +199,7 @@ class Store:
         self._path = path
         self._gate = threading.Lock()
         self._mapped_bytes = 0
+        self._mapped_pages = MappedPages(path)
 
     @classmethod
     def open(cls, folder: Path, *, map_bytes: int) -> Self:
@@ -236,6 +237,7 @@ class Store:
         with self._gate:
             try:
                 if map_bytes > self.map_bytes:
+                    self._mapped_pages.forget()
                     self._environment.set_mapsize(map_bytes)
             except lmdb.Error as error:
                 raise _translate(error) from error
@@ -259,7 +261,7 @@ class Store:
             except lmdb.Error as error:
                 raise _translate(error) from error
             with self._gate:
-                self._environment.close()
+                self._close()
                 try:
                     (target / "data.mdb").replace(self._path)
                     opened = _open_environment(self._path.parent, map_bytes)
@@ -286,7 +288,7 @@ class Store:
         """
         self._mapped_bytes = 0
         with self._gate:
-            release_mapped_pages(self._path)
+            self._mapped_pages.release()
 
     def file_bytes(self) -> int:
         """Return the size of the database file, 0 if there is none just now."""
@@ -305,7 +307,11 @@ class Store:
     def close(self) -> None:
         """Close the database; waits for readers. Idempotent."""
         with self._gate:
-            self._environment.close()
+            self._close()
+
+    def _close(self) -> None:
+        self._mapped_pages.forget()
+        self._environment.close()
 
 
 def remove_store(folder: Path) -> None:

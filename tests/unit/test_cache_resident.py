@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from cache import BlockCache
-from cache.resident import release_mapped_pages
+from cache.resident import MappedPages
+from cache.store import Store
 
 MIB = 1024 * 1024
 
@@ -30,7 +31,7 @@ def test_released_pages_leave_the_process_and_are_read_again(tmp_path: Path) -> 
         assert mapped[:] == b"x" * 32 * MIB
         before = resident_file_bytes()
 
-        release_mapped_pages(path)
+        MappedPages(path).release()
 
         assert resident_file_bytes() < before - 24 * MIB
         assert mapped[:] == b"x" * 32 * MIB
@@ -50,5 +51,53 @@ def test_streaming_through_the_cache_does_not_grow_the_process(tmp_path: Path) -
     cache.close()
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="asks /proc")
+def test_mappings_are_found_again_where_the_map_has_moved_to(tmp_path: Path) -> None:
+    """Advice for where the map was would empty memory that is somebody else's by now."""
+    path = tmp_path / "file"
+    path.write_bytes(b"x" * 32 * MIB)
+    pages = MappedPages(path)
+    with path.open("rb") as file:
+        with mmap.mmap(file.fileno(), 0, flags=mmap.MAP_SHARED, prot=mmap.PROT_READ):
+            pages.release()
+        pages.forget()
+        in_its_place = mmap.mmap(-1, 32 * MIB)
+        in_its_place[:] = b"y" * 32 * MIB
+        with mmap.mmap(file.fileno(), 0, flags=mmap.MAP_SHARED, prot=mmap.PROT_READ) as mapped:
+            assert mapped[:] == b"x" * 32 * MIB
+            before = resident_file_bytes()
+
+            pages.release()
+
+            assert resident_file_bytes() < before - 24 * MIB
+            assert in_its_place[:] == b"y" * 32 * MIB
+        in_its_place.close()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="asks /proc")
+def test_a_cache_that_moves_its_map_goes_on_releasing_the_right_pages(tmp_path: Path) -> None:
+    store = Store.open(tmp_path, map_bytes=64 * MIB)
+    with store.writing() as change:
+        for index in range(64):
+            change.put(b"items", index.to_bytes(4), b"v" * 64 * 1024)
+
+    def is_whole() -> bool:
+        with store.reading() as found:
+            values = [found.get(b"items", index.to_bytes(4)) for index in range(64)]
+            return all(value is not None and value == b"v" * 64 * 1024 for value in values)
+
+    store.release_mapped_pages()
+    store.grow(256 * MIB)
+    bystander = bytearray(b"z" * 64 * MIB)
+    for move in (lambda: None, lambda: store.compact(map_bytes=256 * MIB)):
+        move()
+        assert is_whole()
+        store.release_mapped_pages()
+        assert is_whole()
+        assert bystander == b"z" * 64 * MIB
+    store.close()
+    store.release_mapped_pages()
+
+
 def test_nothing_mapped_is_nothing_to_do(tmp_path: Path) -> None:
-    release_mapped_pages(tmp_path / "none")
+    MappedPages(tmp_path / "none").release()
