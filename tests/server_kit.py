@@ -163,7 +163,8 @@ class Device:
         assert answer.status_code == 200, answer.text
         reader = FrameReader()
         frames = [
-            (decode(header, BlockHeader), block) for header, block in reader.feed(answer.content)
+            (decode(header, BlockHeader), bytes(block))
+            for header, block in reader.feed(answer.content)
         ]
         reader.finish()
         return frames

@@ -13,7 +13,7 @@ live on the wire only, whoever keeps one decodes it first.
 
 import struct
 from enum import IntEnum
-from typing import Final
+from typing import Final, NamedTuple
 
 import zstandard
 
@@ -40,25 +40,54 @@ class BlockMalformed(ValueError):
     """Bytes that are no block, or that do not decode to what they declare."""
 
 
-def encode_block(plaintext: bytes | memoryview, *, level: int = ZSTD_LEVEL) -> bytes:
+class Block(NamedTuple):
+    """A block in its two parts: what is large is not copied to put six bytes before it."""
+
+    head: bytes
+    payload: bytes
+
+    @property
+    def size_bytes(self) -> int:
+        return len(self.head) + len(self.payload)
+
+    @property
+    def codec(self) -> Codec:
+        return codec_of(self.head)
+
+    def joined(self) -> bytes:
+        """Return the whole block; copies."""
+        return self.head + self.payload
+
+
+def encode_block(plaintext: bytes, *, level: int = ZSTD_LEVEL) -> bytes:
     """Return `plaintext` as a block, compressed where that pays. Pure. Releases the GIL.
 
     `plaintext` is at most CHUNK_SIZE_BYTES_MAX long.
     """
+    return make_block(plaintext, level=level).joined()
+
+
+def make_block(plaintext: bytes, *, level: int = ZSTD_LEVEL) -> Block:
+    """As `encode_block`; where nothing was gained the payload is `plaintext` itself."""
     length = len(plaintext)
     assert length <= CHUNK_SIZE_BYTES_MAX
     if _seems_compressible(plaintext):
         payload = zstandard.ZstdCompressor(level=level, write_content_size=True).compress(plaintext)
         if len(payload) < length:
-            return _HEADER.pack(_VERSION, Codec.ZSTD, length) + payload
-    return _HEADER.pack(_VERSION, Codec.RAW, length) + bytes(plaintext)
+            return Block(_HEADER.pack(_VERSION, Codec.ZSTD, length), payload)
+    return Block(_HEADER.pack(_VERSION, Codec.RAW, length), plaintext)
 
 
-def encode_delta(plaintext: bytes | memoryview, base: bytes) -> bytes:
+def encode_delta(plaintext: bytes, base: bytes) -> bytes:
     """Return `plaintext` as a block against the chunk `base`. Pure. Releases the GIL.
 
     The result is worth sending only if it is shorter than `encode_block` gives.
     """
+    return make_delta(plaintext, base).joined()
+
+
+def make_delta(plaintext: bytes, base: bytes) -> Block:
+    """As `encode_delta`."""
     assert len(plaintext) <= CHUNK_SIZE_BYTES_MAX
     dictionary = zstandard.ZstdCompressionDict(base, dict_type=zstandard.DICT_TYPE_RAWCONTENT)
     # The window must reach back over the whole base and the whole chunk, long matches found.
@@ -67,7 +96,7 @@ def encode_delta(plaintext: bytes | memoryview, base: bytes) -> bytes:
     )
     compressor = zstandard.ZstdCompressor(dict_data=dictionary, compression_params=parameters)
     payload = compressor.compress(plaintext)
-    return _HEADER.pack(_VERSION, Codec.ZSTD_DELTA, len(plaintext)) + payload
+    return Block(_HEADER.pack(_VERSION, Codec.ZSTD_DELTA, len(plaintext)), payload)
 
 
 def plaintext_length(block: bytes | memoryview) -> int:

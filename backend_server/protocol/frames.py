@@ -10,7 +10,9 @@ held, so a stream never makes its reader keep more than one frame and one networ
 """
 
 import struct
+from collections import deque
 from collections.abc import Iterator
+from itertools import islice
 from typing import Final
 
 from backend_server.protocol.limits import BLOCK_SIZE_BYTES_MAX, FRAME_HEADER_BYTES_MAX
@@ -37,34 +39,38 @@ def frame_prefix(header: bytes, payload_length: int) -> bytes:
 class FrameReader:
     """Turns network reads of any size into frames.
 
-    `feed` what came, then take frames from `frames`; `finish` when the body ended. Holds at most
-    one incomplete frame besides what was fed last.
+    `feed` what came, then take frames from what it gives; `finish` when the body ended. Holds at
+    most one incomplete frame besides what was fed last. A payload that came in one read is a view
+    of it, not a copy; one that came in several is joined once.
     """
 
     def __init__(self) -> None:
-        self._buffer = bytearray()
+        self._pieces: deque[memoryview] = deque()
+        self._held_bytes = 0
+        self._needed_bytes = _LENGTHS.size
+        """Held bytes below this complete no frame."""
 
-    def feed(self, data: bytes) -> Iterator[tuple[bytes, bytes]]:
+    def feed(self, data: bytes) -> Iterator[tuple[bytes, bytes | memoryview]]:
         """Yield (header, payload) of every frame that `data` completes. Exhaust it before `feed`.
 
         Raises:
             FrameMalformed: A length beyond its bound.
         """
-        buffer = self._buffer
-        buffer += data
-        at = 0
-        with memoryview(buffer) as view:
-            while len(buffer) - at >= _LENGTHS.size:
-                header_length, payload_length = _LENGTHS.unpack_from(buffer, at)
-                if header_length > FRAME_HEADER_BYTES_MAX or payload_length > BLOCK_SIZE_BYTES_MAX:
-                    raise FrameMalformed("a frame larger than a frame may be")
-                payload_at = at + _LENGTHS.size + header_length
-                end = payload_at + payload_length
-                if len(buffer) < end:
-                    break
-                yield bytes(view[at + _LENGTHS.size : payload_at]), bytes(view[payload_at:end])
-                at = end
-        del buffer[:at]
+        if data:
+            self._pieces.append(memoryview(data))
+            self._held_bytes += len(data)
+        while self._held_bytes >= self._needed_bytes:
+            prefix = self._peek(_LENGTHS.size)
+            header_length, payload_length = _LENGTHS.unpack(prefix)
+            if header_length > FRAME_HEADER_BYTES_MAX or payload_length > BLOCK_SIZE_BYTES_MAX:
+                raise FrameMalformed("a frame larger than a frame may be")
+            self._needed_bytes = _LENGTHS.size + header_length + payload_length
+            if self._held_bytes < self._needed_bytes:
+                return
+            self._take(_LENGTHS.size)
+            header = bytes(self._take(header_length))
+            yield header, self._take(payload_length)
+            self._needed_bytes = _LENGTHS.size
 
     def finish(self) -> None:
         """Check that the body ended behind a frame.
@@ -72,5 +78,28 @@ class FrameReader:
         Raises:
             FrameMalformed: The body ended inside a frame.
         """
-        if self._buffer:
+        if self._held_bytes:
             raise FrameMalformed("the body ends inside a frame")
+
+    def _peek(self, count: int) -> bytes:
+        peeked = bytes(self._pieces[0][:count])
+        for piece in islice(self._pieces, 1, None):
+            if len(peeked) == count:
+                break
+            peeked += piece[: count - len(peeked)]
+        return peeked
+
+    def _take(self, count: int) -> bytes | memoryview:
+        """Remove and return the first `count` held bytes."""
+        self._held_bytes -= count
+        parts: list[memoryview] = []
+        while count:
+            piece = self._pieces[0]
+            if len(piece) <= count:
+                parts.append(self._pieces.popleft())
+                count -= len(piece)
+            else:
+                parts.append(piece[:count])
+                self._pieces[0] = piece[count:]
+                break
+        return parts[0] if len(parts) == 1 else b"".join(parts)

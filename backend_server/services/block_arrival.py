@@ -42,7 +42,7 @@ class Frame:
 
     chunk_id: ChunkId
     base: ChunkId
-    block: bytes
+    block: bytes | memoryview
     length: int
     """Of the plaintext, as the block declares it; verified later."""
 
@@ -98,7 +98,7 @@ async def read_groups(body: AsyncGenerator[bytes, None]) -> AsyncGenerator[list[
             yield group
 
 
-def parse_frame(header: bytes, block: bytes) -> Frame:
+def parse_frame(header: bytes, block: bytes | memoryview) -> Frame:
     """Return one frame, its header and the block's own header checked. Pure.
 
     Raises:
@@ -121,7 +121,7 @@ def verify_and_seal(
     *,
     chunk_key: bytes,
     bases: Mapping[ChunkId, bytes],
-    seal: Callable[[ChunkId, bytes], SealedBlock],
+    seal: Callable[[ChunkId, bytes | memoryview], SealedBlock],
 ) -> list[VerifiedBlock]:
     """Return each chunk once, verified, as a whole block, sealed. For a worker thread.
 
@@ -139,7 +139,7 @@ def verify_and_seal(
         if frame.chunk_id in verified:
             continue
         # A delta is decoded and stored whole: no stored block depends on another.
-        block = encode_block(plaintext) if frame.base else frame.block
+        block = encode_block(bytes(plaintext)) if frame.base else frame.block
         verified[frame.chunk_id] = VerifiedBlock(
             frame.chunk_id, len(plaintext), seal(frame.chunk_id, block)
         )

@@ -45,7 +45,7 @@ class DriveKeys:
         self._ciphers = {version: AESGCM(key) for version, key in data_keys.items()}
         self._newest = max(self._ciphers)
 
-    def seal(self, chunk_id: ChunkId, block: bytes) -> SealedBlock:
+    def seal(self, chunk_id: ChunkId, block: bytes | memoryview) -> SealedBlock:
         """Return `block` sealed under the newest data key. Random nonce."""
         nonce = os.urandom(_NONCE_BYTES)
         length = _CIPHERTEXT_AT + len(block) + _TAG_BYTES

@@ -31,12 +31,14 @@ from backend_server.protocol.identity import (
     NodeId,
     RevisionId,
 )
-from backend_server.protocol.limits import FETCH_BYTES_MAX, FETCH_CHUNKS_MAX, MIB
+from backend_server.protocol.limits import FETCH_BYTES_MAX, FETCH_CHUNKS_MAX, KIB, MIB
 from backend_server.protocol.messages import BlockHeader, FetchRequest, encode
 from backend_server.services.authorize import authorize_drive
 from backend_server.services.slots import Slots
 from backend_server.services.vault import Vault
 
+_PIECE_BYTES: Final = 512 * KIB
+"""What is sent in one go, about: each costs some 0.1 ms on its way through the layers above."""
 BATCH_BYTES: Final = 2 * MIB
 """What is read, opened and held together. Two batches of an answer are held at a time."""
 SENDING_MAX: Final = 64
@@ -68,7 +70,7 @@ class BlockSender:
         self._slots = slots
 
     async def send(self, emit: Callable[[bytes], Awaitable[None]]) -> None:
-        """Call `emit` with every frame (prefix and payload joined), in the order asked.
+        """Call `emit` with every frame in the order asked, several of them at a time.
 
         Raises:
             Refusal: BUSY, before the first frame.
@@ -78,9 +80,9 @@ class BlockSender:
             loaded, ready = anyio.create_memory_object_stream[list[bytes]](0)
             tasks.start_soon(self._load_all, loaded)
             async with ready:
-                async for frames in ready:
-                    for frame in frames:
-                        await emit(frame)
+                async for parts in ready:
+                    for piece in _pieces(parts):
+                        await emit(piece)
 
     async def _load_all(self, loaded: MemoryObjectSendStream[list[bytes]]) -> None:
         async with loaded:
@@ -130,9 +132,9 @@ class FetchBlocks:
         except StoreError:
             return [_error_frame(item.chunk_id, "unavailable") for item in batch]
         if all(item.have is None for item in batch):
-            return [_frame(item, blocks) for item in batch]
+            return _parts(batch, blocks)
         # Deltas cost compression: not on the event loop.
-        return await self._threads.run(lambda: [_frame(item, blocks) for item in batch])
+        return await self._threads.run(lambda: _parts(batch, blocks))
 
 
 def _load_wanted(
@@ -178,19 +180,36 @@ def _batches(wanted: Sequence[_Wanted]) -> Iterator[list[_Wanted]]:
         yield batch
 
 
-def _frame(item: _Wanted, blocks: Mapping[ChunkId, bytes | ObjectFault]) -> bytes:
+def _pieces(parts: Sequence[bytes]) -> Iterator[bytes]:
+    """Yield `parts` joined into pieces of about _PIECE_BYTES, each copied once. Pure."""
+    first = size_bytes = 0
+    for index, part in enumerate(parts):
+        size_bytes += len(part)
+        if size_bytes >= _PIECE_BYTES:
+            yield b"".join(parts[first : index + 1])
+            first, size_bytes = index + 1, 0
+    if size_bytes:
+        yield b"".join(parts[first:])
+
+
+def _parts(batch: Sequence[_Wanted], blocks: Mapping[ChunkId, bytes | ObjectFault]) -> list[bytes]:
+    """Return prefix and payload of the frame of each chunk, one after the other."""
+    return [part for item in batch for part in _frame(item, blocks)]
+
+
+def _frame(item: _Wanted, blocks: Mapping[ChunkId, bytes | ObjectFault]) -> tuple[bytes, ...]:
     if item.place is None:
-        return _error_frame(item.chunk_id, item.error)
+        return (_error_frame(item.chunk_id, item.error),)
     block = blocks[item.chunk_id]
     if isinstance(block, ObjectFault):
-        return _error_frame(item.chunk_id, block.value)
+        return (_error_frame(item.chunk_id, block.value),)
     if item.have is not None:
         base = blocks[item.have.chunk_id]
         delta = None if isinstance(base, ObjectFault) else _delta(block, base)
         if delta is not None:
             header = encode(BlockHeader(item.chunk_id, base=item.have.chunk_id))
-            return frame_prefix(header, len(delta)) + delta
-    return frame_prefix(encode(BlockHeader(item.chunk_id)), len(block)) + block
+            return frame_prefix(header, len(delta)), delta
+    return frame_prefix(encode(BlockHeader(item.chunk_id)), len(block)), block
 
 
 def _delta(block: bytes, base: bytes) -> bytes | None:

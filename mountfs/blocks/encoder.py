@@ -8,14 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
-from backend_server.protocol.blocks import (
-    HEADER_BYTES,
-    Codec,
-    codec_of,
-    encode_block,
-    encode_delta,
-    plaintext_length,
-)
+from backend_server.protocol.blocks import Block, Codec, make_block, make_delta
 from backend_server.protocol.identity import ChunkId
 from backend_server.protocol.messages import BlockHeader
 
@@ -26,21 +19,12 @@ _RARE_TRY: Final = 16
 
 
 class Encoded(NamedTuple):
-    """A block ready to be sent. `kept` is its plaintext, None when the block itself holds it."""
+    """A block ready to be sent, and what it decodes to. Raw, both are the same bytes: an
+    incompressible chunk is not held twice while it waits."""
 
     header: BlockHeader
-    block: bytes
-    kept: bytes | None
-
-    @property
-    def plaintext(self) -> bytes:
-        """What the block decodes to; a copy when it is a part of the block."""
-        return self.block[HEADER_BYTES:] if self.kept is None else self.kept
-
-    @property
-    def length(self) -> int:
-        """Of the plaintext, in bytes."""
-        return plaintext_length(self.block)
+    block: Block
+    plaintext: bytes
 
     @property
     def is_delta(self) -> bool:
@@ -55,17 +39,15 @@ class DeltaBase(NamedTuple):
 def encode_chunk(chunk_id: ChunkId, plaintext: bytes, base: DeltaBase | None) -> Encoded:
     """Return the smaller of a whole block and a delta against `base`. Pure. Releases the GIL."""
     if base is not None:
-        delta = encode_delta(plaintext, base.plaintext)
-        if len(delta) * _CLEAR_GAIN <= len(plaintext):
+        delta = make_delta(plaintext, base.plaintext)
+        if delta.size_bytes * _CLEAR_GAIN <= len(plaintext):
             return Encoded(BlockHeader(chunk_id, base.chunk_id), delta, plaintext)
-        block = encode_block(plaintext)
-        if len(delta) < len(block):
+        block = make_block(plaintext)
+        if delta.size_bytes < block.size_bytes:
             return Encoded(BlockHeader(chunk_id, base.chunk_id), delta, plaintext)
     else:
-        block = encode_block(plaintext)
-    # An incompressible chunk must not be held twice while it waits to be sent.
-    kept = None if codec_of(block) is Codec.RAW else plaintext
-    return Encoded(BlockHeader(chunk_id), block, kept)
+        block = make_block(plaintext)
+    return Encoded(BlockHeader(chunk_id), block, plaintext)
 
 
 def encode_chunks(
@@ -116,9 +98,9 @@ class SendStats:
 
     def count(self, encoded: Encoded) -> None:
         """Add a block that was sent."""
-        self.block_bytes += len(encoded.block)
-        saved = encoded.length - len(encoded.block)
+        self.block_bytes += encoded.block.size_bytes
+        saved = len(encoded.plaintext) - encoded.block.size_bytes
         if encoded.is_delta:
             self.delta_saved_bytes += saved
-        elif codec_of(encoded.block) is not Codec.RAW:
+        elif encoded.block.codec is not Codec.RAW:
             self.compression_saved_bytes += saved

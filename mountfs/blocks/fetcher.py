@@ -176,7 +176,7 @@ class BlockFetcher:
             received_bytes=received,
         )
 
-    async def _arrive(self, flight: Flight, header: BlockHeader, block: bytes) -> None:
+    async def _arrive(self, flight: Flight, header: BlockHeader, block: bytes | memoryview) -> None:
         if header.error:
             self._land(flight, None, _refusal(header.error))
             return
@@ -189,7 +189,7 @@ class BlockFetcher:
         self._land(flight, plaintext, None)
         await self._store.put(flight.drive_id, flight.chunk_id, plaintext)
 
-    def _open(self, flight: Flight, header: BlockHeader, block: bytes) -> bytes:
+    def _open(self, flight: Flight, header: BlockHeader, block: bytes | memoryview) -> bytes:
         """Return the verified plaintext. Raises `Corruption`."""
         base = None
         if header.base:

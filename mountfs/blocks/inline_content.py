@@ -51,7 +51,7 @@ def inline_content(
     encoded = encode_chunk(entry.chunk_id, plaintext, base)
     stats.count(encoded)
     trust.relied = trust.relied or encoded.is_delta
-    block = InlineBlock(entry.chunk_id, encoded.block, encoded.header.base)
+    block = InlineBlock(entry.chunk_id, encoded.block.joined(), encoded.header.base)
     told = NewContent(manifest.manifest_id, size_bytes, entries=packed, inline=[block])
     return InlineContent(told, manifest, ((entry.chunk_id, plaintext),))
 

@@ -135,11 +135,11 @@ class Upload:
             async for wanted in windows:
                 await self._announcer.before_encoding(one.chunk.entry.chunk_id for one in wanted)
                 for encoded in await self._encoded(wanted):
-                    if body_bytes + len(encoded.block) > self._body_bytes + MIB:
+                    if body_bytes + encoded.block.size_bytes > self._body_bytes + MIB:
                         await bodies.send(body)
                         body, body_bytes = [], 0
                     body.append(encoded)
-                    body_bytes += len(encoded.block)
+                    body_bytes += encoded.block.size_bytes
                 if body and (body_bytes >= self._body_bytes or not self._has_sent):
                     self._has_sent = True
                     await bodies.send(body)
@@ -172,7 +172,9 @@ class Upload:
         async for body in bodies:
             await self._announcer.before_sending(ChunkId(one.header.chunk_id) for one in body)
             blocks = [
-                one for one in body if not self._is_spared(ChunkId(one.header.chunk_id), one.length)
+                one
+                for one in body
+                if not self._is_spared(ChunkId(one.header.chunk_id), len(one.plaintext))
             ]
             if blocks:
                 await self._send(blocks)

@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Protocol
 
+from backend_server.protocol.blocks import Block
 from backend_server.protocol.identity import DeviceId, DriveId, UploadId
 from backend_server.protocol.messages import (
     AccountAnswer,
@@ -80,14 +81,14 @@ class DriveApi(Protocol):
         ...
 
     async def send_blocks(
-        self, drive_id: DriveId, upload_id: UploadId, blocks: Sequence[tuple[BlockHeader, bytes]]
+        self, drive_id: DriveId, upload_id: UploadId, blocks: Sequence[tuple[BlockHeader, Block]]
     ) -> BlocksAnswer:
         """Send blocks; durable on return. The payloads must stay as they are until then."""
         ...
 
     def fetch_blocks(
         self, drive_id: DriveId, request: FetchRequest
-    ) -> AbstractAsyncContextManager[AsyncIterator[tuple[BlockHeader, bytes]]]:
+    ) -> AbstractAsyncContextManager[AsyncIterator[tuple[BlockHeader, bytes | memoryview]]]:
         """Give the blocks as they arrive, in the order asked.
 
         Bytes are handed on as they came: nothing is verified. Raises also while iterating.

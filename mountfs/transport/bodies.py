@@ -6,12 +6,13 @@ from typing import Final
 
 import httpx
 
+from backend_server.protocol.blocks import Block
 from backend_server.protocol.frames import frame_prefix
-from backend_server.protocol.limits import KIB
+from backend_server.protocol.limits import MIB
 from backend_server.protocol.messages import BlockHeader, encode
 
-# Below this, copying into one buffer costs less than another call to send.
-_JOIN_BYTES_MAX: Final = 64 * KIB
+_PIECE_BYTES: Final = 1 * MIB
+"""What is sent in one go, about: a send costs 70 us above the socket, joining a MiB 150 us."""
 
 
 class BytesBody(httpx.AsyncByteStream):
@@ -25,35 +26,27 @@ class BytesBody(httpx.AsyncByteStream):
 
 
 class FramesBody(httpx.AsyncByteStream):
-    """Blocks as frames, sent without being copied together. `length_bytes` is that of all."""
+    """Blocks as frames, joined a piece at a time. `length_bytes` is that of all."""
 
-    def __init__(self, blocks: Sequence[tuple[BlockHeader, bytes]]) -> None:
-        self._frames = [
-            (frame_prefix(encode(header), len(payload)), payload) for header, payload in blocks
-        ]
-        self.length_bytes = sum(len(prefix) + len(payload) for prefix, payload in self._frames)
+    def __init__(self, blocks: Sequence[tuple[BlockHeader, Block]]) -> None:
+        self._parts: list[bytes] = []
+        for header, block in blocks:
+            prefix = frame_prefix(encode(header), block.size_bytes)
+            self._parts += (prefix, block.head, block.payload)
+        self.length_bytes = sum(map(len, self._parts))
 
     def __aiter__(self) -> AsyncIterator[bytes]:
         return _Pieces(self._pieces())
 
     def _pieces(self) -> Iterator[bytes]:
-        small: list[bytes] = []
-        small_bytes = 0
-        for prefix, payload in self._frames:
-            small.append(prefix)
-            small_bytes += len(prefix)
-            if len(payload) >= _JOIN_BYTES_MAX:
-                yield b"".join(small)
-                yield payload
-                small, small_bytes = [], 0
-                continue
-            small.append(payload)
-            small_bytes += len(payload)
-            if small_bytes >= _JOIN_BYTES_MAX:
-                yield b"".join(small)
-                small, small_bytes = [], 0
-        if small:
-            yield b"".join(small)
+        first = size_bytes = 0
+        for index, part in enumerate(self._parts):
+            size_bytes += len(part)
+            if size_bytes >= _PIECE_BYTES:
+                yield b"".join(self._parts[first : index + 1])
+                first, size_bytes = index + 1, 0
+        if size_bytes:
+            yield b"".join(self._parts[first:])
 
 
 class _Pieces:

@@ -7,6 +7,7 @@ import httpx
 from httpcore._async.http11 import AsyncHTTP11Connection
 
 from backend_server.protocol.limits import MIB
+from mountfs.transport.receive_buffer import use_whole_reads
 from mountfs.transport.tls import trust
 
 # Fetches take 4, two large uploads 8: what remains is for commits, feeds and manifests.
@@ -20,6 +21,7 @@ KEEPALIVE_S: Final = 75.0
 READ_BYTES: Final = 1 * MIB
 assert isinstance(AsyncHTTP11Connection.READ_NUM_BYTES, int)
 AsyncHTTP11Connection.READ_NUM_BYTES = READ_BYTES
+use_whole_reads()
 
 
 def open_carrier(*, is_tls: bool, ca_file: Path | None) -> httpx.AsyncHTTPTransport:

@@ -9,6 +9,7 @@ from typing import Final, TypeVar
 import httpx
 import msgspec
 
+from backend_server.protocol.blocks import Block
 from backend_server.protocol.frames import FrameReader
 from backend_server.protocol.identity import DeviceId, DriveId, UploadId
 from backend_server.protocol.limits import KIB, POLL_CLIENT_TIMEOUT_S
@@ -124,7 +125,7 @@ class ServerClient:
         return await self._post(routes.of_drive(drive_id, "uploads"), request, UploadAnswer)
 
     async def send_blocks(
-        self, drive_id: DriveId, upload_id: UploadId, blocks: Sequence[tuple[BlockHeader, bytes]]
+        self, drive_id: DriveId, upload_id: UploadId, blocks: Sequence[tuple[BlockHeader, Block]]
     ) -> BlocksAnswer:
         body = FramesBody(blocks)
         answer = await self._exchange.send_stream(
@@ -141,7 +142,7 @@ class ServerClient:
     @asynccontextmanager
     async def fetch_blocks(
         self, drive_id: DriveId, request: FetchRequest
-    ) -> AsyncIterator[AsyncIterator[tuple[BlockHeader, bytes]]]:
+    ) -> AsyncIterator[AsyncIterator[tuple[BlockHeader, bytes | memoryview]]]:
         async with self._exchange.stream(
             routes.of_drive(drive_id, "blocks/fetch"),
             body=encode(request),
@@ -183,12 +184,12 @@ class _Blocks:
     def __init__(self, pieces: AsyncIterator[bytes]) -> None:
         self._pieces = pieces
         self._frames = FrameReader()
-        self._ready: list[tuple[bytes, bytes]] = []
+        self._ready: list[tuple[bytes, bytes | memoryview]] = []
 
     def __aiter__(self) -> "_Blocks":
         return self
 
-    async def __anext__(self) -> tuple[BlockHeader, bytes]:
+    async def __anext__(self) -> tuple[BlockHeader, bytes | memoryview]:
         with network_errors():
             while not self._ready:
                 try:

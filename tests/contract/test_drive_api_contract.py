@@ -258,7 +258,7 @@ async def test_a_fetch_says_of_each_chunk_what_is_wrong(side: Side) -> None:
     got: list[tuple[BlockHeader, bytes]] = []
     async with side.api.fetch_blocks(side.drive_id, FetchRequest([group])) as blocks:
         async for header, block in blocks:
-            got.append((header, block))
+            got.append((header, bytes(block)))
     assert [header.chunk_id for header, _ in got] == [good, b"x" * 32]
     assert [header.error for header, _ in got] == ["", "missing"]
 

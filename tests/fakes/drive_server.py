@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 import trio
 
-from backend_server.protocol.blocks import decode_block, encode_block, encode_delta
+from backend_server.protocol.blocks import Block, decode_block, encode_block, encode_delta
 from backend_server.protocol.chunking import ChunkerParameters
 from backend_server.protocol.errors import ErrorCode
 from backend_server.protocol.identity import (
@@ -146,7 +146,7 @@ class FakeServer:
         return UploadAnswer(missing, 3600.0)
 
     async def send_blocks(
-        self, drive_id: DriveId, upload_id: UploadId, blocks: Sequence[tuple[BlockHeader, bytes]]
+        self, drive_id: DriveId, upload_id: UploadId, blocks: Sequence[tuple[BlockHeader, Block]]
     ) -> BlocksAnswer:
         await self._enter("send_blocks")
         self.counts.bodies += 1
@@ -156,9 +156,9 @@ class FakeServer:
             if named is not None and header.chunk_id not in named:
                 raise RequestRefused(ErrorCode.TOO_LARGE, "not announced")
             self.counts.blocks_up += 1
-            self.counts.up_bytes += len(block) + len(encode(header)) + 8
-            self._take(header.chunk_id, block, header.base)
-            stored += len(block)
+            self.counts.up_bytes += block.size_bytes + len(encode(header)) + 8
+            self._take(header.chunk_id, block.joined(), header.base)
+            stored += block.size_bytes
         return BlocksAnswer(len(blocks), stored)
 
     def _take(self, chunk_id: bytes, block: bytes, base: bytes) -> None:

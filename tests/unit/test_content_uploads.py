@@ -7,6 +7,7 @@ import pytest
 import trio
 import trio.testing
 
+from backend_server.protocol.blocks import Block
 from backend_server.protocol.identity import DriveId, UploadId
 from backend_server.protocol.limits import KIB, MIB
 from backend_server.protocol.messages import BlockHeader, BlocksAnswer
@@ -270,9 +271,9 @@ async def test_a_retry_asks_first_and_begins_with_small_bodies(bench: Bench) -> 
     send_blocks = bench.server.send_blocks
 
     async def watched(
-        drive_id: DriveId, upload_id: UploadId, blocks: Sequence[tuple[BlockHeader, bytes]]
+        drive_id: DriveId, upload_id: UploadId, blocks: Sequence[tuple[BlockHeader, Block]]
     ) -> BlocksAnswer:
-        sizes.append(sum(len(block) for _, block in blocks))
+        sizes.append(sum(block.size_bytes for _, block in blocks))
         if len(sizes) == 4:
             raise Offline("cut")
         return await send_blocks(drive_id, upload_id, blocks)

@@ -14,6 +14,7 @@ import trio.testing
 import zstandard
 from trio.testing import MockClock
 
+from backend_server.protocol.blocks import Block
 from backend_server.protocol.errors import ErrorBody, ErrorCode
 from backend_server.protocol.frames import encode_frame
 from backend_server.protocol.identity import DriveId, UploadId
@@ -238,7 +239,10 @@ async def test_what_is_counted_is_what_was_sent(start: Start) -> None:
         return 200, [], encode(BlocksAnswer(2, 5))
 
     server, client = await start(answer)
-    blocks = [(BlockHeader(b"i" * 32), b"x" * 100_000), (BlockHeader(b"j" * 32), b"y" * 10)]
+    blocks = [
+        *[(BlockHeader(bytes([n]) * 32), Block(b"head", b"x" * 400_000)) for n in range(8)],
+        (BlockHeader(b"j" * 32), Block(b"head", b"y" * 10)),
+    ]
     await client.send_blocks(DRIVE, UploadId(b"u" * 16), blocks)
     assert client.traffic.up_bytes == server.received_bytes
     with pytest.raises(Corruption):
@@ -394,7 +398,11 @@ async def test_a_certificate_is_trusted_only_when_told_so(
 
 
 @pytest.mark.parametrize(
-    "body", [BytesBody(b"message"), FramesBody([(BlockHeader(bytes(32)), bytes(100_000))] * 3)]
+    "body",
+    [
+        BytesBody(b"message"),
+        FramesBody([(BlockHeader(bytes(32)), Block(bytes(6), bytes(900_000)))] * 3),
+    ],
 )
 async def test_a_body_may_be_left_in_the_middle(body: httpx.AsyncByteStream) -> None:
     """As by a connection that breaks: nothing may wait for the garbage collector."""
