@@ -31,6 +31,7 @@ def check_upload(request: UploadRequest) -> None:
         and 0 < request.node_id <= NODE_ID_MAX
         and 0 <= request.base_revision < 1 << 63
         and abs(request.growth_bytes) <= FILE_SIZE_BYTES_MAX
+        and 0 <= request.new_bytes_max <= FILE_SIZE_BYTES_MAX
         and all(
             len(chunk.chunk_id) == DIGEST_BYTES and 0 < chunk.length <= CHUNK_SIZE_BYTES_MAX
             for chunk in request.chunks
@@ -62,7 +63,11 @@ class Sending:
 
 
 def decide_allowance(
-    before: Sending | None, *, missing_bytes: int, missing_before_bytes: int
+    before: Sending | None,
+    *,
+    missing_bytes: int,
+    missing_before_bytes: int,
+    unnamed_bytes: int = 0,
 ) -> int:
     """Return how many bytes the upload may send in all, after an announcement. Pure.
 
@@ -72,8 +77,11 @@ def decide_allowance(
     Args:
         missing_bytes: Of the request's chunks that are not stored.
         missing_before_bytes: Of those among them that the upload holds already.
+        unnamed_bytes: What may come from now on without being named.
     """
+    received = 0 if before is None else before.received_bytes
     if before is None or before.allowed_bytes == 0:
-        received = 0 if before is None else before.received_bytes
-        return max(_ALLOWED_BYTES_MIN, received + missing_bytes)
-    return before.allowed_bytes + missing_bytes - missing_before_bytes
+        named = max(_ALLOWED_BYTES_MIN, received + missing_bytes)
+    else:
+        named = before.allowed_bytes + missing_bytes - missing_before_bytes
+    return max(named, received + unnamed_bytes)

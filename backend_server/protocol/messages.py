@@ -199,6 +199,9 @@ class UploadRequest(msgspec.Struct, frozen=True):
 
     `growth_bytes` is what the quota reserves: the charged size to be, less that of the base. May
     come before or after the blocks, and again with further chunks (the reservation is replaced).
+
+    `new_bytes_max` lets so many bytes of blocks come from now on whose chunks no announcement
+    named: a client that cuts while it sends does not know them yet. The quota's limit bounds it.
     """
 
     upload_id: bytes
@@ -206,6 +209,7 @@ class UploadRequest(msgspec.Struct, frozen=True):
     base_revision: int
     growth_bytes: int
     chunks: list[ChunkLength]
+    new_bytes_max: int = 0
 
 
 class UploadAnswer(msgspec.Struct, frozen=True):

@@ -87,6 +87,7 @@ def _announce(
         None if before is None else Sending(before.allowed_bytes, before.received_bytes),
         missing_bytes=sum(missing.values()),
         missing_before_bytes=sum(missing[ChunkId(chunk_id)] for chunk_id in held),
+        unnamed_bytes=min(request.new_bytes_max, drive.quota_limit),
     )
     store_upload(
         connection,

@@ -39,9 +39,14 @@ def tell_entries(
     return msgspec.structs.replace(new_content, entries=pack_entries(entries))
 
 
+def stretched_bytes(steps: Sequence[Step]) -> int:
+    """Return how many bytes are built anew. Pure."""
+    return sum(step.end - step.start for step in steps if isinstance(step, Stretch))
+
+
 def growth_bytes(base: Manifest | None, steps: Sequence[Step]) -> int:
     """Return by how much the charged size grows: holes are free, kept entries cancel out. Pure."""
-    growth = sum(step.end - step.start for step in steps if isinstance(step, Stretch))
+    growth = stretched_bytes(steps)
     if base is None:
         return growth
     at = 0

@@ -12,7 +12,7 @@ from backend_server.protocol.identity import (
     NodeId,
     UploadId,
 )
-from backend_server.protocol.limits import INLINE_CONTENT_BYTES_MAX
+from backend_server.protocol.limits import FILE_SIZE_BYTES_MAX, INLINE_CONTENT_BYTES_MAX
 from backend_server.protocol.manifests import EMPTY_MANIFEST, manifest_id_of
 from backend_server.protocol.messages import DriveInfo, NewContent, UploadRequest
 from mountfs.blocks.announcer import Announcer
@@ -23,7 +23,7 @@ from mountfs.blocks.inline_content import inline_content, read_whole
 from mountfs.blocks.manifests import ManifestCatalog
 from mountfs.blocks.reader import ContentReader
 from mountfs.blocks.store import ChunkStore
-from mountfs.blocks.telling import growth_bytes, tell_entries
+from mountfs.blocks.telling import growth_bytes, stretched_bytes, tell_entries
 from mountfs.blocks.trust import IsKnown, Trust, TrustMemory
 from mountfs.blocks.upload import BODY_BYTES, RETRY_BODY_BYTES, Upload
 from mountfs.blocks.workers import Workers
@@ -207,6 +207,7 @@ class Uploader:
             base_revision=content.base.revision if content.base is not None else 0,
             growth_bytes=max(growth_bytes(base, steps), 0),
             chunks=[],
+            new_bytes_max=min(stretched_bytes(steps), FILE_SIZE_BYTES_MAX),
         )
         drive = self._drives[content.drive_id]
         upload = Upload(

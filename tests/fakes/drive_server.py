@@ -11,7 +11,13 @@ from dataclasses import dataclass, field
 
 import trio
 
-from backend_server.protocol.blocks import Block, decode_block, encode_block, encode_delta
+from backend_server.protocol.blocks import (
+    Block,
+    decode_block,
+    encode_block,
+    encode_delta,
+    plaintext_length,
+)
 from backend_server.protocol.chunking import ChunkerParameters
 from backend_server.protocol.errors import ErrorCode
 from backend_server.protocol.identity import (
@@ -92,6 +98,7 @@ class FakeServer:
     manifests: dict[ManifestId, list[Entry]] = field(default_factory=dict)
     revisions: dict[tuple[int, int], ManifestId] = field(default_factory=dict)
     announced: dict[bytes, set[bytes]] = field(default_factory=dict)
+    unnamed_bytes: dict[bytes, int] = field(default_factory=dict)
     broken: dict[ChunkId, int] = field(default_factory=dict)
     """Chunks that are sent with a flipped bit so many times."""
     sequence: int = 0
@@ -141,6 +148,8 @@ class FakeServer:
         self.counts.announcements += 1
         self.counts.up_bytes += len(encode(request))
         missing = [nth for nth, one in enumerate(request.chunks) if one.chunk_id not in self.chunks]
+        unnamed_bytes = self.unnamed_bytes.get(request.upload_id, 0)
+        self.unnamed_bytes[request.upload_id] = max(unnamed_bytes, request.new_bytes_max)
         named = self.announced.setdefault(request.upload_id, set())
         named.update(one.chunk_id for one in request.chunks)
         return UploadAnswer(missing, 3600.0)
@@ -154,7 +163,9 @@ class FakeServer:
         named = self.announced.get(upload_id)
         for header, block in blocks:
             if named is not None and header.chunk_id not in named:
-                raise RequestRefused(ErrorCode.TOO_LARGE, "not announced")
+                self.unnamed_bytes[upload_id] -= plaintext_length(block.head)
+                if self.unnamed_bytes[upload_id] < 0:
+                    raise RequestRefused(ErrorCode.TOO_LARGE, "not announced")
             self.counts.blocks_up += 1
             self.counts.up_bytes += block.size_bytes + len(encode(header)) + 8
             self._take(header.chunk_id, block.joined(), header.base)

@@ -109,26 +109,30 @@ async def test_a_kilobyte_overwritten_in_a_large_file_sends_at_most_4_kb(bench: 
 
 
 async def test_nothing_is_sent_before_it_may_be(bench: Bench) -> None:
-    """The first body goes beside the first announcement, and no other before its own answer."""
+    """Before the first announcement is answered, only what it names leaves."""
     content = whole(random_bytes(30 * MIB))
-    announced = 0
     gate = trio.Event()
+    bench.server.before_call = lambda call: gate if call == "announce" else None
+    bodies: list[set[bytes]] = []
+    send_blocks = bench.server.send_blocks
 
-    def hold_the_second(call: str) -> trio.Event | None:
-        nonlocal announced
-        announced += call == "announce"
-        return gate if call == "announce" and announced > 1 else None
+    async def watched(
+        drive_id: DriveId, upload_id: UploadId, blocks: Sequence[tuple[BlockHeader, Block]]
+    ) -> BlocksAnswer:
+        bodies.append({header.chunk_id for header, _ in blocks})
+        return await send_blocks(drive_id, upload_id, blocks)
 
-    bench.server.before_call = hold_the_second
+    bench.server.send_blocks = watched  # type: ignore[method-assign]
     async with trio.open_nursery() as nursery:
         nursery.start_soon(bench.blocks.uploader.send, content)
-        while announced < 2:
+        while not bodies:
             await trio.testing.wait_all_tasks_blocked(0.02)
         await trio.testing.wait_all_tasks_blocked(0.02)
-        named = bench.server.announced.values()
-        assert bench.server.chunks.keys() <= {chunk_id for ids in named for chunk_id in ids}
-        assert len(bench.server.chunks) < len(content.data) // MIB
+        assert len(bodies) == 1
         gate.set()
+    (named,) = bench.server.announced.values()
+    assert bodies[0] <= named
+    assert bench.server.chunks.keys() == set().union(*bodies)
 
 
 async def test_a_kilobyte_inserted_by_rewriting_sends_at_most_100_kb(bench: Bench) -> None:

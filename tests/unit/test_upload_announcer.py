@@ -1,13 +1,13 @@
 """When an upload announces, and who waits for the answer."""
 
 import trio
-from trio.testing import wait_all_tasks_blocked
+from trio.testing import MockClock, wait_all_tasks_blocked
 
 from backend_server.protocol.identity import ChunkId
 from backend_server.protocol.manifests import Entry
 from backend_server.protocol.messages import UploadRequest
 from fakes.drive_server import DRIVE, FakeServer
-from mountfs.blocks.announcer import Announcer
+from mountfs.blocks.announcer import PAUSE_S, Announcer
 
 
 def entries(first: int, count: int) -> list[Entry]:
@@ -44,7 +44,7 @@ class Stage:
         self.passed.append(name)
 
 
-async def test_only_what_the_first_announcement_names_may_go_beside_it() -> None:
+async def test_beside_the_first_announcement_only_what_it_names_may_go() -> None:
     stage = Stage()
     first, second = entries(1, 3), entries(10, 3)
     async with trio.open_nursery() as nursery:
@@ -58,31 +58,75 @@ async def test_only_what_the_first_announcement_names_may_go_beside_it() -> None
         assert stage.passed == ["first"]
         stage.answer()
         await wait_all_tasks_blocked()
-        assert stage.passed == ["first"]
-        stage.answer()
-        await wait_all_tasks_blocked()
         assert stage.passed == ["first", "second"]
         stage.announcer.close()
 
 
-async def test_chunks_gather_until_somebody_waits_for_them() -> None:
+async def test_what_has_not_left_is_asked_for_once_a_pause(mock_clock: MockClock) -> None:
     stage = Stage()
     async with trio.open_nursery() as nursery:
         nursery.start_soon(stage.announcer.run)
         stage.announcer.offer(entries(1, 2))
         await wait_all_tasks_blocked()
         stage.answer()
-        await wait_all_tasks_blocked()
         for n in range(10, 20):
             stage.announcer.offer(entries(n, 1))
             await wait_all_tasks_blocked()
+        nursery.start_soon(stage.send, "early", entries(10, 3))
+        await wait_all_tasks_blocked()
+        assert stage.passed == ["early"]
         assert stage.server.counts.announcements == 1
-        nursery.start_soon(stage.send, "late", entries(19, 1))
+        mock_clock.jump(PAUSE_S)
         await wait_all_tasks_blocked()
         stage.answer()
         await wait_all_tasks_blocked()
         assert stage.server.counts.announcements == 2
-        assert stage.passed == ["late"]
+        assert stage.server.announced[b"u" * 16] == set(ids([*entries(1, 2), *entries(13, 7)]))
+        stage.announcer.close()
+
+
+async def test_what_left_while_it_was_asked_for_is_not_taken_for_spared() -> None:
+    """Our own block may be there before the question: that is no sign that others sent it."""
+    stage = Stage()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(stage.announcer.run)
+        stage.announcer.offer(entries(1, 4))
+        await wait_all_tasks_blocked()
+        await stage.send("beside it", entries(1, 4))
+        for chunk_id in ids(entries(1, 4)):
+            stage.server.chunks[chunk_id] = b"ours"
+        stage.answer()
+        await wait_all_tasks_blocked()
+        stage.announcer.offer(entries(10, 4))
+        await stage.encode("more", entries(10, 4))
+        assert not any(map(stage.announcer.is_present, ids(entries(1, 4))))
+        stage.announcer.close()
+
+
+async def test_chunks_that_others_sent_are_noticed_in_the_middle_of_an_upload(
+    mock_clock: MockClock,
+) -> None:
+    stage = Stage(present=entries(20, 8))
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(stage.announcer.run)
+        stage.announcer.offer(entries(1, 4))
+        await wait_all_tasks_blocked()
+        stage.answer()
+        await wait_all_tasks_blocked()
+        stage.announcer.offer(entries(20, 4))
+        await wait_all_tasks_blocked()
+        mock_clock.jump(PAUSE_S)
+        await wait_all_tasks_blocked()
+        stage.answer()
+        await wait_all_tasks_blocked()
+        stage.announcer.offer(entries(24, 4))
+        nursery.start_soon(stage.send, "spared", entries(24, 4))
+        await wait_all_tasks_blocked()
+        assert stage.passed == []
+        stage.answer()
+        await wait_all_tasks_blocked()
+        assert stage.passed == ["spared"]
+        assert all(map(stage.announcer.is_present, ids(entries(20, 8))))
         stage.announcer.close()
 
 

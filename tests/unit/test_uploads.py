@@ -2,6 +2,7 @@
 
 import os
 
+import msgspec
 import pytest
 
 from backend_server.domain.caller import Caller
@@ -10,7 +11,7 @@ from backend_server.domain.uploads import Sending, decide_allowance
 from backend_server.metadata.tables import upload_chunks, uploads
 from backend_server.protocol.errors import ErrorCode
 from backend_server.protocol.identity import chunk_id_of
-from backend_server.protocol.limits import UPLOAD_LEASE_S
+from backend_server.protocol.limits import FILE_SIZE_BYTES_MAX, UPLOAD_LEASE_S
 from backend_server.protocol.messages import ChunkLength, Outcome, QuotaState, UploadRequest
 from drive_kit import (
     CHUNK_KEY,
@@ -78,6 +79,32 @@ async def test_announcing_again_changes_nothing_and_further_chunks_add_up() -> N
     await kit.announce_upload(OWNER, DRIVE, announcement(70, (b"x" * 32, 30), (b"y" * 32, 20)))
     assert await rows_of(kit) == ([(70, 50)], 2)
     assert (await quota_of(kit)).reserved_bytes == 70
+
+
+async def test_an_upload_may_bring_unnamed_bytes_from_the_announcement_that_says_so() -> None:
+    kit = await drive_with_a_chunk()
+    request = msgspec.structs.replace(announcement(50, (b"x" * 32, 30)), new_bytes_max=200)
+    for _ in range(2):
+        await kit.announce_upload(OWNER, DRIVE, request)
+        assert await rows_of(kit) == ([(50, 200)], 1)
+    await kit.announce_upload(OWNER, DRIVE, announcement(50, (b"y" * 32, 20)))
+    assert await rows_of(kit) == ([(50, 220)], 2)
+
+
+async def test_no_more_unnamed_bytes_than_the_drive_could_hold() -> None:
+    kit = await drive_with_a_chunk(quota_bytes=1000)
+    request = msgspec.structs.replace(announcement(50), new_bytes_max=10**12)
+    await kit.announce_upload(OWNER, DRIVE, request)
+    assert await rows_of(kit) == ([(50, 1000)], 0)
+    for wrong in (-1, FILE_SIZE_BYTES_MAX + 1):
+        request = msgspec.structs.replace(request, new_bytes_max=wrong)
+        assert await refusal_of(kit, request) == ErrorCode.MALFORMED
+
+
+def test_what_was_sent_before_is_not_counted_against_unnamed_bytes() -> None:
+    before = Sending(allowed_bytes=100, received_bytes=90)
+    allowed = decide_allowance(before, missing_bytes=0, missing_before_bytes=0, unnamed_bytes=500)
+    assert allowed == 590
 
 
 async def test_reservations_count_against_the_quota() -> None:
