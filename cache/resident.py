@@ -21,26 +21,22 @@ _madvise.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int]
 
 
 class MappedPages:
-    """The read-only shared mappings of one file in this process.
+    """The read-only shared mappings that a file has in this process now.
 
     Where they are is looked up once: reading /proc/self/maps takes 0.8 ms in a busy process, and
-    meanwhile every page fault of it waits. Who maps or unmaps the file calls `forget` before
-    anything else can be mapped in its place.
+    meanwhile every page fault of it waits. So an object is good for one mapping: who maps the file
+    anew makes a new one, and who unmaps it lets go of this one first. What is mapped in its place
+    afterwards would be emptied.
     """
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._ranges: list[tuple[int, int]] | None = None
-
-    def forget(self) -> None:
-        """Look the mappings up again before they are released the next time."""
-        self._ranges = None
+        self._ranges: list[tuple[int, int]] = []
 
     def release(self) -> None:
         """Forget the page-table entries. The caller sees to it that nobody maps or unmaps the
         file meanwhile."""
-        if self._ranges is None:
-            self._ranges = _mappings_of(self._path)
+        self._ranges = self._ranges or _mappings_of(self._path)
         for start, length in self._ranges:
             # Advice: whether it was taken does not matter.
             _madvise(start, length, _MADV_DONTNEED)

@@ -199,7 +199,8 @@ class Store:
         self._path = path
         self._gate = threading.Lock()
         self._mapped_bytes = 0
-        self._mapped_pages = MappedPages(path)
+        self._mapped_pages: MappedPages | None = MappedPages(path)
+        """None while there is no map."""
 
     @classmethod
     def open(cls, folder: Path, *, map_bytes: int) -> Self:
@@ -237,7 +238,7 @@ class Store:
         with self._gate:
             try:
                 if map_bytes > self.map_bytes:
-                    self._mapped_pages.forget()
+                    self._mapped_pages = MappedPages(self._path)
                     self._environment.set_mapsize(map_bytes)
             except lmdb.Error as error:
                 raise _translate(error) from error
@@ -268,6 +269,7 @@ class Store:
                 except (OSError, StoreError) as error:
                     raise StoreDamaged(f"closed to compact, and not open again: {error}") from error
                 self._environment, self._tables = opened
+                self._mapped_pages = MappedPages(self._path)
         finally:
             shutil.rmtree(target, ignore_errors=True)
 
@@ -288,7 +290,8 @@ class Store:
         """
         self._mapped_bytes = 0
         with self._gate:
-            self._mapped_pages.release()
+            if self._mapped_pages is not None:
+                self._mapped_pages.release()
 
     def file_bytes(self) -> int:
         """Return the size of the database file, 0 if there is none just now."""
@@ -310,7 +313,7 @@ class Store:
             self._close()
 
     def _close(self) -> None:
-        self._mapped_pages.forget()
+        self._mapped_pages = None
         self._environment.close()
 
 

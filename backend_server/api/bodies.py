@@ -97,7 +97,7 @@ def answer_json(message: object) -> Response[bytes]:
 class FramesAnswer:
     """An ASGI application that answers with frames as they come. Ends when the client goes away.
 
-    `send_all` is called with what sends one frame; it may refuse before the first.
+    `send_all` is called with what sends a piece of them; it may refuse before the first.
     """
 
     def __init__(self, send_all: Callable[[Callable[[bytes], Awaitable[None]]], Awaitable[None]]):
@@ -106,12 +106,12 @@ class FramesAnswer:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         has_begun = False
 
-        async def emit(frame: bytes) -> None:
+        async def emit(piece: bytes) -> None:
             nonlocal has_begun
             if not has_begun:
                 has_begun = True
                 await send(_FRAMES_BEGIN)
-            await send({"type": "http.response.body", "body": frame, "more_body": True})
+            await send({"type": "http.response.body", "body": piece, "more_body": True})
 
         async def stop_when_the_client_goes() -> None:
             while (await receive())["type"] != "http.disconnect":

@@ -11,13 +11,14 @@ held, so a stream never makes its reader keep more than one frame and one networ
 
 import struct
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import islice
 from typing import Final
 
-from backend_server.protocol.limits import BLOCK_SIZE_BYTES_MAX, FRAME_HEADER_BYTES_MAX
+from backend_server.protocol.limits import BLOCK_SIZE_BYTES_MAX, FRAME_HEADER_BYTES_MAX, KIB
 
 _LENGTHS: Final = struct.Struct(">II")
+_SMALL_PIECE_BYTES: Final = 64 * KIB
 
 
 class FrameMalformed(ValueError):
@@ -34,6 +35,21 @@ def frame_prefix(header: bytes, payload_length: int) -> bytes:
     assert len(header) <= FRAME_HEADER_BYTES_MAX
     assert payload_length <= BLOCK_SIZE_BYTES_MAX
     return _LENGTHS.pack(len(header), payload_length) + header
+
+
+def joined(parts: Sequence[bytes], *, bytes_min: int) -> Iterator[bytes]:
+    """Yield `parts` joined into pieces of at least `bytes_min`, the last one of any size. Pure.
+
+    Each byte is copied once; sending many small parts costs more than that.
+    """
+    first = size_bytes = 0
+    for index, part in enumerate(parts):
+        size_bytes += len(part)
+        if size_bytes >= bytes_min:
+            yield b"".join(parts[first : index + 1])
+            first, size_bytes = index + 1, 0
+    if size_bytes:
+        yield b"".join(parts[first:])
 
 
 class FrameReader:
@@ -57,8 +73,7 @@ class FrameReader:
             FrameMalformed: A length beyond its bound.
         """
         if data:
-            self._pieces.append(memoryview(data))
-            self._held_bytes += len(data)
+            self._hold(data)
         while self._held_bytes >= self._needed_bytes:
             prefix = self._peek(_LENGTHS.size)
             header_length, payload_length = _LENGTHS.unpack(prefix)
@@ -80,6 +95,17 @@ class FrameReader:
         """
         if self._held_bytes:
             raise FrameMalformed("the body ends inside a frame")
+
+    def _hold(self, data: bytes) -> None:
+        self._pieces.append(memoryview(data))
+        self._held_bytes += len(data)
+        # A sender may cut a frame into single bytes. Small pieces are joined as a binary counter
+        # carries: few are held, and each byte is copied at most 16 times.
+        while len(self._pieces) > 1 and len(self._pieces[-2]) <= len(self._pieces[-1]):
+            if len(self._pieces[-1]) >= _SMALL_PIECE_BYTES:
+                break
+            last = self._pieces.pop()
+            self._pieces.append(memoryview(b"".join((self._pieces.pop(), last))))
 
     def _peek(self, count: int) -> bytes:
         peeked = bytes(self._pieces[0][:count])

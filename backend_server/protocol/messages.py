@@ -201,7 +201,7 @@ class UploadRequest(msgspec.Struct, frozen=True):
     come before or after the blocks, and again with further chunks (the reservation is replaced).
 
     `new_bytes_max` lets so many bytes of blocks come from now on whose chunks no announcement
-    named: a client that cuts while it sends does not know them yet. The quota's limit bounds it.
+    named: a client that cuts while it sends does not know them yet. At most the quota's limit.
     """
 
     upload_id: bytes

@@ -23,7 +23,7 @@ from backend_server.metadata.block_rows import ChunkPlace, load_places
 from backend_server.metadata.database import Database
 from backend_server.protocol.blocks import BlockMalformed, decode_block, encode_delta
 from backend_server.protocol.errors import ErrorCode
-from backend_server.protocol.frames import frame_prefix
+from backend_server.protocol.frames import frame_prefix, joined
 from backend_server.protocol.identity import (
     DIGEST_BYTES,
     ChunkId,
@@ -81,7 +81,7 @@ class BlockSender:
             tasks.start_soon(self._load_all, loaded)
             async with ready:
                 async for parts in ready:
-                    for piece in _pieces(parts):
+                    for piece in joined(parts, bytes_min=_PIECE_BYTES):
                         await emit(piece)
 
     async def _load_all(self, loaded: MemoryObjectSendStream[list[bytes]]) -> None:
@@ -178,18 +178,6 @@ def _batches(wanted: Sequence[_Wanted]) -> Iterator[list[_Wanted]]:
         batch_bytes += size_bytes
     if batch:
         yield batch
-
-
-def _pieces(parts: Sequence[bytes]) -> Iterator[bytes]:
-    """Yield `parts` joined into pieces of about _PIECE_BYTES, each copied once. Pure."""
-    first = size_bytes = 0
-    for index, part in enumerate(parts):
-        size_bytes += len(part)
-        if size_bytes >= _PIECE_BYTES:
-            yield b"".join(parts[first : index + 1])
-            first, size_bytes = index + 1, 0
-    if size_bytes:
-        yield b"".join(parts[first:])
 
 
 def _parts(batch: Sequence[_Wanted], blocks: Mapping[ChunkId, bytes | ObjectFault]) -> list[bytes]:

@@ -72,11 +72,13 @@ class Announcer:
 
     async def before_sending(self, chunk_ids: Iterable[ChunkId]) -> None:
         """Wait until `chunk_ids` may leave, and let them. They have been offered."""
-        for chunk_id in chunk_ids:
-            while not self._may_leave(chunk_id):
-                await self._wait()
-            # Asked for now it would be called present, as if another had brought it.
-            self._left.add(chunk_id)
+        leaving = list(chunk_ids)
+        while not all(map(self._may_leave, leaving)):
+            await self._wait()
+        # No await below: they leave together. Asked for afterwards they would be called present,
+        # as if another had brought them.
+        self._left.update(leaving)
+        for chunk_id in leaving:
             self._offered.pop(chunk_id, None)
 
     def close(self) -> None:

@@ -7,7 +7,7 @@ from typing import Final
 import httpx
 
 from backend_server.protocol.blocks import Block
-from backend_server.protocol.frames import frame_prefix
+from backend_server.protocol.frames import frame_prefix, joined
 from backend_server.protocol.limits import MIB
 from backend_server.protocol.messages import BlockHeader, encode
 
@@ -36,17 +36,7 @@ class FramesBody(httpx.AsyncByteStream):
         self.length_bytes = sum(map(len, self._parts))
 
     def __aiter__(self) -> AsyncIterator[bytes]:
-        return _Pieces(self._pieces())
-
-    def _pieces(self) -> Iterator[bytes]:
-        first = size_bytes = 0
-        for index, part in enumerate(self._parts):
-            size_bytes += len(part)
-            if size_bytes >= _PIECE_BYTES:
-                yield b"".join(self._parts[first : index + 1])
-                first, size_bytes = index + 1, 0
-        if size_bytes:
-            yield b"".join(self._parts[first:])
+        return _Pieces(joined(self._parts, bytes_min=_PIECE_BYTES))
 
 
 class _Pieces:

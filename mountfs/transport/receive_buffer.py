@@ -37,7 +37,7 @@ class WholeReads(ReceiveBuffer):
         if end == self._at:
             return None
         taken = memoryview(self._read)[self._at : end]
-        self._at = end
+        self._advance(end)
         return taken
 
     def maybe_extract_next_line(self) -> bytearray | None:
@@ -47,7 +47,7 @@ class WholeReads(ReceiveBuffer):
     def maybe_extract_lines(self) -> list[bytearray] | None:
         for immediate in (b"\n", b"\r\n"):
             if self._read.startswith(immediate, self._at):
-                self._at += len(immediate)
+                self._advance(self._at + len(immediate))
                 return []
         found = self._read.find(b"\n\r\n", self._at)
         end = found + 3 if found >= 0 else len(self._read)
@@ -68,8 +68,14 @@ class WholeReads(ReceiveBuffer):
 
     def _take(self, end: int) -> bytearray:
         taken = bytearray(self._read[self._at : end])
-        self._at = end
+        self._advance(end)
         return taken
+
+    def _advance(self, end: int) -> None:
+        self._at = end
+        if end == len(self._read):
+            # An idle connection must not hold on to the last MiB that it brought.
+            self._read, self._at = b"", 0
 
 
 def use_whole_reads() -> None:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from backend_server.protocol.frames import FrameMalformed, FrameReader, encode_frame
+from backend_server.protocol.frames import FrameMalformed, FrameReader, encode_frame, joined
 from backend_server.protocol.limits import BLOCK_SIZE_BYTES_MAX, FRAME_HEADER_BYTES_MAX
 
 FRAMES = st.lists(st.tuples(st.binary(max_size=40), st.binary(max_size=200)), max_size=8)
@@ -56,6 +56,24 @@ def test_a_frame_is_given_as_soon_as_its_last_byte_is_there(
         for part in pieces(encoded[:-1], cuts):
             assert read(reader, [part]) == []
         assert read(reader, [encoded[-1:]]) == [(header, payload)]
+
+
+def test_a_frame_that_comes_byte_by_byte_takes_little_more_memory_than_it_has() -> None:
+    reader = FrameReader()
+    payload = bytes(200_000)
+    frames = []
+    for byte in encode_frame(b"header", payload):
+        frames += read(reader, [bytes([byte])])
+        assert len(reader._pieces) < 40
+    assert frames == [(b"header", payload)]
+
+
+@given(st.lists(st.binary(max_size=50), max_size=30), st.integers(1, 200))
+def test_parts_are_joined_into_pieces_of_a_size(parts: list[bytes], bytes_min: int) -> None:
+    pieces = list(joined(parts, bytes_min=bytes_min))
+    assert b"".join(pieces) == b"".join(parts)
+    assert all(len(piece) >= bytes_min for piece in pieces[:-1])
+    assert all(pieces)
 
 
 @pytest.mark.parametrize(

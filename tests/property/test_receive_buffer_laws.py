@@ -39,6 +39,14 @@ def test_it_answers_as_the_original(steps: list[bytes | str]) -> None:
     assert bytes(ours) == bytes(original)
 
 
+def test_what_was_taken_is_not_held() -> None:
+    buffer = WholeReads()
+    buffer += b"line\r\n" + bytes(1_000_000)
+    buffer.maybe_extract_next_line()
+    buffer.maybe_extract_at_most(1_000_000)
+    assert buffer._read == b""
+
+
 @pytest.mark.parametrize("framing", [b"content-length: 300000", b"transfer-encoding: chunked"])
 @given(st.lists(st.integers(1, 70_000), min_size=1, max_size=20))
 def test_a_connection_receives_a_body_with_it(framing: bytes, sizes: list[int]) -> None:

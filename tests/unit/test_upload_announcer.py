@@ -85,6 +85,25 @@ async def test_what_has_not_left_is_asked_for_once_a_pause(mock_clock: MockClock
         stage.announcer.close()
 
 
+async def test_a_body_that_waits_for_an_answer_is_spared_what_that_says() -> None:
+    stage = Stage(present=entries(1, 8))
+    named, later = entries(1, 8), entries(20, 2)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(stage.announcer.run)
+        stage.announcer.offer(named)
+        await wait_all_tasks_blocked()
+        stage.announcer.offer(later)
+        nursery.start_soon(stage.send, "mixed", [*named, *later])
+        await wait_all_tasks_blocked()
+        stage.answer()
+        await wait_all_tasks_blocked()
+        assert all(map(stage.announcer.is_present, ids(named)))
+        stage.answer()
+        await wait_all_tasks_blocked()
+        assert stage.passed == ["mixed"]
+        stage.announcer.close()
+
+
 async def test_what_left_while_it_was_asked_for_is_not_taken_for_spared() -> None:
     """Our own block may be there before the question: that is no sign that others sent it."""
     stage = Stage()
