@@ -75,6 +75,7 @@ class RunningDrive:
         conflicts = [Conflict(self._path(parent, name)) for parent, name in self._sync.conflicts]
         return MountStatus(
             mount_point=self._mount_point,
+            pid=os.getpid(),
             drive=self._drive_name,
             online=self.is_online,
             queue=self.queue,

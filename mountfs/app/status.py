@@ -82,6 +82,7 @@ class Happening(msgspec.Struct, frozen=True):
 
 class MountStatus(msgspec.Struct, frozen=True, kw_only=True):
     mount_point: str
+    pid: int
     drive: str
     online: bool
     queue: Queue

@@ -109,6 +109,7 @@ class Mount:
         done = self.device.command("status", self.path, "--json")
         assert done.code == 0, f"status: {done}"
         found: dict[str, Any] = json.loads(done.out)
+        assert found["pid"] == self.process.pid
         return found
 
     def unmount(self, *options: str) -> Finished:

@@ -44,6 +44,7 @@ this is no metric
 def _status(**changes: object) -> MountStatus:
     quiet = MountStatus(
         mount_point="/home/ada/drive",
+        pid=4711,
         drive="home",
         online=True,
         queue=Queue(),

@@ -43,7 +43,8 @@ class Drive:
 
     def status(self) -> MountStatus:
         return MountStatus(
-            mount_point="/mnt/drive", drive="home", online=self.is_online, queue=self.queue,
+            mount_point="/mnt/drive", pid=os.getpid(), drive="home",
+            online=self.is_online, queue=self.queue,
             parked=self.parked, conflicts=[], transfers=Transfers(), cache=CacheUse(),
             memory=Memory(), recent=[],
         )  # fmt: skip

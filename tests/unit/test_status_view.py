@@ -25,6 +25,7 @@ def shown(status: MountStatus) -> str:
 def status(**changes: object) -> MountStatus:
     fields = {
         "mount_point": "/home/ann/Drive",
+        "pid": 4711,
         "drive": "home",
         "online": True,
         "queue": Queue(),
