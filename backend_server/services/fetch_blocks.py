@@ -38,7 +38,7 @@ from backend_server.services.slots import Slots
 from backend_server.services.vault import Vault
 
 _PIECE_BYTES: Final = 512 * KIB
-"""What is sent in one go, about: each costs some 0.1 ms on its way through the layers above."""
+"""What is sent in one go, about: each piece passes all layers of the application."""
 BATCH_BYTES: Final = 2 * MIB
 """What is read, opened and held together. Two batches of an answer are held at a time."""
 SENDING_MAX: Final = 64
@@ -70,7 +70,7 @@ class BlockSender:
         self._slots = slots
 
     async def send(self, emit: Callable[[bytes], Awaitable[None]]) -> None:
-        """Call `emit` with every frame in the order asked, several of them at a time.
+        """Call `emit` with the frames, in the order asked, in pieces of about _PIECE_BYTES.
 
         Raises:
             Refusal: BUSY, before the first frame.

@@ -4,8 +4,9 @@ The first announcement reserves the quota, opens the lease and says how many byt
 or not. Where answers spare a good part of what is asked for, every chunk is asked for, and not
 even encoded before its answer. Where they do not, chunks leave without waiting and only what has
 not left by then is asked for, every PAUSE_S: a quick link is not held up, and a slow one, over
-which a chunk spared is time saved, still asks for nearly all. (An announcement costs this device
-2 ms of CPU; one for each body of an upload of 256 MiB took a sixth of the loop's time.)
+which a chunk spared is time saved, still asks for nearly all. (Measured: an announcement of 20
+chunks takes the device 0.5 ms of CPU and the server 1.9 ms; one for each body of an upload of
+256 MiB was a sixth of what the daemon's loop did.)
 """
 
 import math
