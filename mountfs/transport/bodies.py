@@ -12,8 +12,8 @@ from backend_server.protocol.limits import MIB
 from backend_server.protocol.messages import BlockHeader, encode
 
 _PIECE_BYTES: Final = 1 * MIB
-"""What is sent in one go, about. Prefix and payload sent by turns, what lies above the socket took a
-tenth of the loop's time in an upload (py-spy); joining a MiB takes 44 us."""
+"""What is sent in one go, about. Prefix and payload sent by turns, what lies above the socket took
+a tenth of the loop's time in an upload (py-spy); joining a MiB takes 44 us."""
 
 
 class BytesBody(httpx.AsyncByteStream):
