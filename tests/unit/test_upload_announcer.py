@@ -7,7 +7,7 @@ from backend_server.protocol.identity import ChunkId
 from backend_server.protocol.manifests import Entry
 from backend_server.protocol.messages import UploadRequest
 from fakes.drive_server import DRIVE, FakeServer
-from mountfs.blocks.announcer import PAUSE_S, Announcer
+from mountfs.blocks.announcer import PAUSE_S, QUICK_S, Announcer
 
 
 def entries(first: int, count: int) -> list[Entry]:
@@ -44,7 +44,9 @@ class Stage:
         self.passed.append(name)
 
 
-async def test_beside_the_first_announcement_only_what_it_names_may_go() -> None:
+async def test_beside_the_first_announcement_only_what_it_names_may_go(
+    mock_clock: MockClock,
+) -> None:
     stage = Stage()
     first, second = entries(1, 3), entries(10, 3)
     async with trio.open_nursery() as nursery:
@@ -59,6 +61,49 @@ async def test_beside_the_first_announcement_only_what_it_names_may_go() -> None
         stage.answer()
         await wait_all_tasks_blocked()
         assert stage.passed == ["first", "second"]
+        stage.announcer.close()
+
+
+async def test_over_a_slow_link_everything_is_asked_about(mock_clock: MockClock) -> None:
+    """Answers queue behind bodies there: what left meanwhile would be sent for nothing."""
+    stage = Stage(present=entries(10, 3))
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(stage.announcer.run)
+        stage.announcer.offer(entries(1, 2))
+        await wait_all_tasks_blocked()
+        mock_clock.jump(2 * QUICK_S)
+        stage.answer()
+        await wait_all_tasks_blocked()
+        stage.announcer.offer(entries(10, 3))
+        nursery.start_soon(stage.send, "spared", entries(10, 3))
+        await wait_all_tasks_blocked()
+        assert stage.passed == []
+        stage.answer()
+        await wait_all_tasks_blocked()
+        assert stage.passed == ["spared"]
+        assert all(map(stage.announcer.is_present, ids(entries(10, 3))))
+        stage.announcer.close()
+
+
+async def test_what_is_asked_about_waits_for_its_answer(mock_clock: MockClock) -> None:
+    stage = Stage(present=entries(10, 3))
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(stage.announcer.run)
+        stage.announcer.offer(entries(1, 2))
+        await wait_all_tasks_blocked()
+        stage.answer()
+        await wait_all_tasks_blocked()
+        stage.announcer.offer(entries(10, 3))
+        await wait_all_tasks_blocked()
+        mock_clock.jump(PAUSE_S)
+        await wait_all_tasks_blocked()
+        nursery.start_soon(stage.send, "asked", entries(10, 3))
+        await wait_all_tasks_blocked()
+        assert stage.passed == []
+        stage.answer()
+        await wait_all_tasks_blocked()
+        assert stage.passed == ["asked"]
+        assert all(map(stage.announcer.is_present, ids(entries(10, 3))))
         stage.announcer.close()
 
 
@@ -85,7 +130,9 @@ async def test_what_has_not_left_is_asked_for_once_a_pause(mock_clock: MockClock
         stage.announcer.close()
 
 
-async def test_a_body_that_waits_for_an_answer_is_spared_what_that_says() -> None:
+async def test_a_body_that_waits_for_an_answer_is_spared_what_that_says(
+    mock_clock: MockClock,
+) -> None:
     stage = Stage(present=entries(1, 8))
     named, later = entries(1, 8), entries(20, 2)
     async with trio.open_nursery() as nursery:
@@ -104,7 +151,9 @@ async def test_a_body_that_waits_for_an_answer_is_spared_what_that_says() -> Non
         stage.announcer.close()
 
 
-async def test_what_left_while_it_was_asked_for_is_not_taken_for_spared() -> None:
+async def test_what_left_while_it_was_asked_for_is_not_taken_for_spared(
+    mock_clock: MockClock,
+) -> None:
     """Our own block may be there before the question: that is no sign that others sent it."""
     stage = Stage()
     async with trio.open_nursery() as nursery:
@@ -149,7 +198,7 @@ async def test_chunks_that_others_sent_are_noticed_in_the_middle_of_an_upload(
         stage.announcer.close()
 
 
-async def test_where_nothing_is_spared_nobody_waits_to_encode() -> None:
+async def test_where_nothing_is_spared_nobody_waits_to_encode(mock_clock: MockClock) -> None:
     stage = Stage()
     async with trio.open_nursery() as nursery:
         nursery.start_soon(stage.announcer.run)
@@ -164,7 +213,7 @@ async def test_where_nothing_is_spared_nobody_waits_to_encode() -> None:
         stage.announcer.close()
 
 
-async def test_where_answers_spare_chunks_they_are_waited_for() -> None:
+async def test_where_answers_spare_chunks_they_are_waited_for(mock_clock: MockClock) -> None:
     stage = Stage(present=entries(1, 20))
     async with trio.open_nursery() as nursery:
         nursery.start_soon(stage.announcer.run)
@@ -183,7 +232,7 @@ async def test_where_answers_spare_chunks_they_are_waited_for() -> None:
         stage.announcer.close()
 
 
-async def test_an_upload_tried_again_waits_from_the_start() -> None:
+async def test_an_upload_tried_again_waits_from_the_start(mock_clock: MockClock) -> None:
     stage = Stage(waits=True)
     async with trio.open_nursery() as nursery:
         nursery.start_soon(stage.announcer.run)
@@ -197,7 +246,7 @@ async def test_an_upload_tried_again_waits_from_the_start() -> None:
         stage.announcer.close()
 
 
-async def test_an_upload_with_nothing_to_send_announces_nothing() -> None:
+async def test_an_upload_with_nothing_to_send_announces_nothing(mock_clock: MockClock) -> None:
     stage = Stage()
     async with trio.open_nursery() as nursery:
         nursery.start_soon(stage.announcer.run)
