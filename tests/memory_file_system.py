@@ -21,6 +21,7 @@ from mountfs.errors import (
     NotADirectory,
     OperationNotPermitted,
 )
+from mountfs.vfs.attributes import without_set_id
 from mountfs.vfs.interface import (
     ROOT_INODE,
     AttributeChanges,
@@ -35,6 +36,7 @@ from mountfs.vfs.interface import (
 )
 
 NAME_BYTES_MAX = 255
+_NOBODY = Caller(uid=65_534, gid=65_534, pid=0)
 
 
 @dataclass(eq=False)
@@ -76,6 +78,7 @@ class _Entry:
 @dataclass(eq=False)
 class _Opened:
     node: _Node
+    caller: Caller
     flags: int = 0
     listing: list[tuple[int, bytes]] = field(default_factory=list)
 
@@ -103,7 +106,7 @@ class MemoryFileSystem:
         return _attributes(self._node(inode))
 
     async def set_attributes(
-        self, inode: Inode, changes: AttributeChanges, handle: Handle | None
+        self, inode: Inode, changes: AttributeChanges, handle: Handle | None, caller: Caller
     ) -> Attributes:
         node = self._node(inode)
         if changes.size_bytes is not None:
@@ -111,12 +114,15 @@ class MemoryFileSystem:
                 raise IsADirectory
             _resize(node, changes.size_bytes)
             node.changed(content=True)
+            _lose_set_id(node, caller)
         if changes.mode is not None:
             node.mode = stat.S_IFMT(node.mode) | changes.mode
         for name in ("uid", "gid", "atime_ns", "mtime_ns"):
             value = getattr(changes, name)
             if value is not None:
                 setattr(node, name, value)
+        if changes.is_chown and not node.is_folder:
+            node.mode = without_set_id(node.mode)
         node.changed()
         return _attributes(node)
 
@@ -222,16 +228,17 @@ class MemoryFileSystem:
         self, parent: Inode, name: bytes, mode: int, flags: int, caller: Caller
     ) -> tuple[OpenedFile, Attributes]:
         node = self._place_new(self._folder(parent), name, stat.S_IFREG | mode, caller)
-        return OpenedFile(self._open(node, flags), keep_cache=True), _attributes(node)
+        return OpenedFile(self._open(node, flags, caller), keep_cache=True), _attributes(node)
 
-    async def open(self, inode: Inode, flags: int) -> OpenedFile:
+    async def open(self, inode: Inode, flags: int, caller: Caller) -> OpenedFile:
         node = self._node(inode)
         if node.is_folder:
             raise IsADirectory
         if flags & os.O_TRUNC:
             _resize(node, 0)
             node.changed(content=True)
-        return OpenedFile(self._open(node, flags), keep_cache=True)
+            _lose_set_id(node, caller)
+        return OpenedFile(self._open(node, flags, caller), keep_cache=True)
 
     async def read(self, handle: Handle, offset: int, length: int) -> bytes | memoryview:
         return bytes(self._of(handle).node.data[offset : offset + length])
@@ -245,6 +252,7 @@ class MemoryFileSystem:
             _resize(node, offset)
         node.data[offset : offset + len(data)] = data
         node.changed(content=True)
+        _lose_set_id(node, opened.caller)
         return len(data)
 
     async def fsync(self, handle: Handle, *, data_only: bool) -> None:
@@ -259,7 +267,7 @@ class MemoryFileSystem:
     # Folders ---------------------------------------------------------------------------------
 
     async def open_folder(self, inode: Inode) -> Handle:
-        return self._open(self._folder(inode), 0)
+        return self._open(self._folder(inode), 0, _NOBODY)
 
     async def list_folder(self, handle: Handle, position: int) -> Iterator[FolderEntry]:
         opened = self._of(handle)
@@ -385,10 +393,10 @@ class MemoryFileSystem:
             source.nlink -= 1
             target.nlink += 1
 
-    def _open(self, node: _Node, flags: int) -> Handle:
+    def _open(self, node: _Node, flags: int, caller: Caller) -> Handle:
         handle = Handle(self._handle_next)
         self._handle_next += 1
-        self._opened[handle] = _Opened(node, flags)
+        self._opened[handle] = _Opened(node, caller, flags)
         node.handles += 1
         return handle
 
@@ -397,6 +405,11 @@ class MemoryFileSystem:
             return self._opened[handle]
         except KeyError:
             raise BadHandle(f"handle {handle}") from None
+
+
+def _lose_set_id(node: _Node, caller: Caller) -> None:
+    if not caller.is_privileged:
+        node.mode = without_set_id(node.mode)
 
 
 def _resize(node: _Node, size_bytes: int) -> None:

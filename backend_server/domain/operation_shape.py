@@ -106,6 +106,7 @@ def _fault_of_place(operation: PlaceNodes) -> Rejection | None:
             _is_node_id(change.parent)
             and 0 <= change.expected <= NODE_ID_MAX
             and 0 <= change.node_id <= NODE_ID_MAX
+            and abs(change.ctime_ns) <= _INT64_MAX
         ):
             return MALFORMED
         if not is_valid_name(change.name):

@@ -16,6 +16,7 @@ from backend_server.domain.verdicts import (
 )
 from backend_server.protocol.errors import ErrorCode
 from backend_server.protocol.identity import NO_NODE, ROOT_NODE
+from backend_server.protocol.limits import LINKS_MAX
 from backend_server.protocol.messages import DentryState, NodeKind, PlaceNodes
 
 Key = tuple[int, bytes]
@@ -106,6 +107,8 @@ def _find_broken_law(tree: Tree, operation: PlaceNodes, outcome: Links) -> Rejec
         gained = (change.node_id != NO_NODE) - (change.expected != NO_NODE)
         gained_children[change.parent] = gained_children.get(change.parent, 0) + gained
     for node_id, links in outcome.items():
+        if len(links) > max(LINKS_MAX, len(tree.links[node_id])):
+            return refused(ErrorCode.TOO_MANY_LINKS)
         if tree.nodes[node_id].kind is not NodeKind.FOLDER:
             continue
         if node_id == ROOT_NODE or len(links) > 1:
@@ -141,12 +144,16 @@ def _nodes_after(
     Times travel from the committer: the folders around get theirs by `SetAttributes`, which knows
     whether a program set them since.
     """
+    placed_at_ns = {
+        change.node_id: change.ctime_ns for change in operation.changes if change.ctime_ns
+    }
     for node_id, links in outcome.items():
         node = tree.nodes[node_id]
+        ctime_ns = placed_at_ns.get(node_id, operation.ctime_ns)
         if not links:
             yield _buried(node, sequence)
-        elif operation.ctime_ns > node.ctime_ns:
-            yield replace(node, sequence=sequence, ctime_ns=operation.ctime_ns)
+        elif ctime_ns > node.ctime_ns:
+            yield replace(node, sequence=sequence, ctime_ns=ctime_ns)
 
 
 def _buried(node: NodeRecord, sequence: int) -> NodeRecord:

@@ -37,6 +37,7 @@ class ErrorCode(StrEnum):
     FOLDER_NOT_EMPTY = "folder_not_empty"
     FOLDER_CYCLE = "folder_cycle"
     FOLDER_LINK = "folder_link"
+    TOO_MANY_LINKS = "too_many_links"
     CHUNK_MISMATCH = "chunk_mismatch"
     MANIFEST_UNKNOWN = "manifest_unknown"
     # what the feed says instead of changes
@@ -65,6 +66,7 @@ HTTP_STATUS: Final[dict[ErrorCode, HTTPStatus]] = {
     ErrorCode.FOLDER_NOT_EMPTY: HTTPStatus.CONFLICT,
     ErrorCode.FOLDER_CYCLE: HTTPStatus.CONFLICT,
     ErrorCode.FOLDER_LINK: HTTPStatus.CONFLICT,
+    ErrorCode.TOO_MANY_LINKS: HTTPStatus.CONFLICT,
     ErrorCode.CHUNK_MISMATCH: HTTPStatus.UNPROCESSABLE_ENTITY,
     ErrorCode.MANIFEST_UNKNOWN: HTTPStatus.CONFLICT,
     ErrorCode.CURSOR_RESET: HTTPStatus.GONE,

@@ -47,6 +47,8 @@ CHANGES_PAGE_ROWS_MAX: Final = 5000
 JSON_BODY_BYTES_MAX: Final = 64 * KIB
 SYMLINK_TARGET_BYTES_MAX: Final = 4095
 NAME_BYTES_MAX: Final = 255
+LINKS_MAX: Final = 65_000
+"""Names of one node, as ext4 has it."""
 
 # One block must always fit in one body; batching is an optimisation only.
 assert BLOCK_SIZE_BYTES_MAX + FRAME_HEADER_BYTES_MAX < BLOCKS_BODY_BYTES_MAX

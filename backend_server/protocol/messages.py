@@ -331,13 +331,17 @@ class CreateNode(msgspec.Struct, frozen=True, array_like=True, tag="create"):
     content: NewContent | None = None
 
 
-class DentryChange(msgspec.Struct, frozen=True, array_like=True):
-    """(parent, name) leads to `expected` now and to `node_id` after; 0 is "to nothing"."""
+class DentryChange(msgspec.Struct, frozen=True, array_like=True, omit_defaults=True):
+    """(parent, name) leads to `expected` now and to `node_id` after; 0 is "to nothing".
+
+    `ctime_ns`: when the program did this, which becomes the node's ctime; 0: as the operation says.
+    """
 
     parent: int
     name: bytes
     expected: int
     node_id: int
+    ctime_ns: int = 0
 
 
 class KnownHead(msgspec.Struct, frozen=True, array_like=True):

@@ -10,7 +10,7 @@ from typing import Final
 import trio
 
 from mountfs.vfs.file_system import DriveFileSystem
-from mountfs.vfs.interface import Inode, OpenedFile
+from mountfs.vfs.interface import Caller, Inode, OpenedFile
 
 CATCH_UP_S: Final = 5.0
 
@@ -19,14 +19,12 @@ class CloseToOpenFileSystem(DriveFileSystem):
     """A drive whose `open` first catches up with the server."""
 
     catch_up: Callable[[], Awaitable[None]]
-    forget_attributes: Callable[[Inode], None]
-    """Tells the kernel at once, on the event loop, to ask for attributes again."""
 
-    async def open(self, inode: Inode, flags: int) -> OpenedFile:
+    async def open(self, inode: Inode, flags: int, caller: Caller) -> OpenedFile:
         with trio.move_on_after(CATCH_UP_S):
             await self.catch_up()
-        opened = await super().open(inode, flags)
+        opened = await super().open(inode, flags, caller)
         if not opened.keep_cache:
             # The push is on its way, but this reader must not see the old size before it arrives.
-            self.forget_attributes(inode)
+            self.kernel.invalidate_attributes_now(inode)
         return opened

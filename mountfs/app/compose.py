@@ -56,7 +56,6 @@ from mountfs.fuse.session import (
     FuseSession,
     MountSettings,
     PyfuseNotifications,
-    forget_attributes_now,
 )
 from mountfs.state.overlay import Source
 from mountfs.state.store import StateStore
@@ -161,7 +160,6 @@ class _MountedDrive:
         )
         if isinstance(self._filesystem, CloseToOpenFileSystem):
             self._filesystem.catch_up = self._sync.catch_up
-            self._filesystem.forget_attributes = forget_attributes_now
         self._drive = RunningDrive(
             mount_point=str(plan.mount_point),
             drive_name=drive.name,

@@ -49,6 +49,8 @@ class DentryRow(NamedTuple):
     node_id: int
     expected: int
     touched: int
+    at_ns: int = 0
+    """When a program did it, 0 if none did: the ctime of the nodes that it moves."""
 
 
 class ReadyContent(NamedTuple):
@@ -239,7 +241,7 @@ class _Plan:
                 creating[row.node_id] = row
         first_rows = set(creating.values())
         changes = [
-            DentryChange(row.parent, row.name, row.expected, row.node_id)
+            DentryChange(row.parent, row.name, row.expected, row.node_id, row.at_ns)
             for row in unit.rows
             if row not in first_rows and row.node_id not in creating
         ] + [
@@ -277,17 +279,13 @@ class _Plan:
                 if (row not in first_rows and row.node_id not in creating)
                 or (row in first_rows and row.expected)
             ]
-            ctime_ns = max(
-                (state.nodes[n].ctime_ns for n in unit.nodes if n in state.nodes), default=0
-            )
-            placement = PlaceNodes(self._number(), group, changes, ctime_ns, self._heads(changes))
+            placement = PlaceNodes(self._number(), group, changes, 0, self._heads(changes))
             self._put(placement, 0, touched, ())
         for node_id, row in creating.items():
             self._create(state.nodes[node_id], row, group)
         for row in links:
-            change = DentryChange(row.parent, row.name, row.expected, row.node_id)
-            ctime_ns = state.nodes[row.node_id].ctime_ns
-            placement = PlaceNodes(self._number(), group, [change], ctime_ns)
+            change = DentryChange(row.parent, row.name, row.expected, row.node_id, row.at_ns)
+            placement = PlaceNodes(self._number(), group, [change], 0)
             self._put(placement, 0, [row.touched], ())
         self._inline_left -= inline
         return True
@@ -337,6 +335,7 @@ class _Plan:
         if content is not None:
             mtime_ns, ctime_ns = content.mtime_ns, content.ctime_ns
             self._contents_sent.add(node.node_id)
+        ctime_ns = max(ctime_ns, row.at_ns)
         self._put(
             CreateNode(
                 self._number(), group, row.parent, row.name, node.node_id, NodeKind(node.kind),

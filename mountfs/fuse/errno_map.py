@@ -53,6 +53,7 @@ _ERRNO_OF_CODE: Final[dict[ErrorCode, int]] = {
     ErrorCode.FOLDER_NOT_EMPTY: errno.ENOTEMPTY,
     ErrorCode.FOLDER_CYCLE: errno.EINVAL,
     ErrorCode.FOLDER_LINK: errno.EPERM,
+    ErrorCode.TOO_MANY_LINKS: errno.EMLINK,
     ErrorCode.RATE_LIMITED: errno.EBUSY,
     ErrorCode.BUSY: errno.EBUSY,
 }

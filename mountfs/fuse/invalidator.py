@@ -102,6 +102,10 @@ class Invalidator:
                 self._notes_of(inode).attributes = True
                 self._offer(inode)
 
+    def invalidate_attributes_now(self, inode: Inode) -> None:
+        # Attributes alone are the one thing that the kernel forgets without waiting for a lock.
+        self._tell(self._kernel.forget_attributes, inode)
+
     def invalidate_entry(self, parent: Inode, name: bytes) -> None:
         with self._changed:
             if not self._armed:

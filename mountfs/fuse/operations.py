@@ -177,7 +177,9 @@ class Operations(pyfuse3.Operations):
             mtime_ns=attr.st_mtime_ns if fields.update_mtime else None,
         )
         handle = None if fh is None else Handle(fh)
-        return _entry(await self._filesystem.set_attributes(Inode(inode), changes, handle))
+        return _entry(
+            await self._filesystem.set_attributes(Inode(inode), changes, handle, _caller(ctx))
+        )
 
     @_handler(DEADLINE_S)
     async def readlink(self, inode: int, ctx: pyfuse3.RequestContext) -> bytes:
@@ -263,7 +265,7 @@ class Operations(pyfuse3.Operations):
 
     @_handler(DEADLINE_S)
     async def open(self, inode: int, flags: int, ctx: pyfuse3.RequestContext) -> pyfuse3.FileInfo:
-        return _file_info(await self._filesystem.open(Inode(inode), flags))
+        return _file_info(await self._filesystem.open(Inode(inode), flags, _caller(ctx)))
 
     @_handler(READ_DEADLINE_S)
     async def read(self, fh: int, off: int, size: int) -> bytes:

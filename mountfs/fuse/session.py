@@ -56,17 +56,6 @@ class PyfuseNotifications:
         pyfuse3.invalidate_entry(parent, name)
 
 
-def forget_attributes_now(inode: Inode) -> None:
-    """Let the kernel ask for attributes again. Does not block, so the event loop may call it.
-
-    Only of attributes: whatever touches pages or names can wait for a request of ours.
-    """
-    try:
-        pyfuse3.invalidate_inode(inode, attr_only=True)
-    except OSError as error:
-        _LOG.debug("inode %d: %s", inode, error)
-
-
 class FuseSession:
     """The mount of this process; serves once."""
 

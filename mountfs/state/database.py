@@ -16,8 +16,12 @@ from typing import Any, Final
 
 from mountfs.errors import LocalStorageBroken, LocalStorageFull, SetupError
 
-SCHEMA_VERSION: Final = 2
-_SCRIPTS: Final = {0: "schema.sql", 1: "upgrade_1_to_2.sql"}
+SCHEMA_VERSION: Final = 3
+_SCRIPTS: Final = {
+    0: ("schema.sql",),
+    1: ("upgrade_1_to_2.sql", "upgrade_2_to_3.sql"),
+    2: ("upgrade_2_to_3.sql",),
+}
 """By the version that a file has: what makes it one of SCHEMA_VERSION."""
 _SETTINGS: Final = """
     PRAGMA locking_mode=EXCLUSIVE;
@@ -62,14 +66,15 @@ class Database:
         (version,) = self._connection.execute("PRAGMA user_version").fetchone()
         if version == SCHEMA_VERSION:
             return
-        script_name = _SCRIPTS.get(version)
-        if script_name is None:
+        script_names = _SCRIPTS.get(version)
+        if script_names is None:
             raise SetupError(
                 f"the state in {self.path} is of version {version}, this program of version "
                 f"{SCHEMA_VERSION}",
                 remedy="use the mountfs that wrote it",
             )
-        script = resources.files(__package__).joinpath(script_name).read_text("utf-8")
+        folder = resources.files(__package__)
+        script = "\n".join(folder.joinpath(name).read_text("utf-8") for name in script_names)
         self._connection.executescript(
             f"BEGIN IMMEDIATE; {script} PRAGMA user_version={SCHEMA_VERSION}; COMMIT;"
         )

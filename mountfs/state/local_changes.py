@@ -25,6 +25,8 @@ class LocalChanges:
         self._clock = clock
         self.dentries: dict[Key, LocalDentry] = {}
         self.nodes: dict[int, LocalNode] = {}
+        self.edits_count = 0
+        """Grows with every change of a dentry."""
         self.in_flight_dentries: set[Key] = set()
         self.in_flight_nodes: set[int] = set()
         self._names_by_parent: defaultdict[int, dict[bytes, int]] = defaultdict(dict)
@@ -35,8 +37,10 @@ class LocalChanges:
         """Take the rows as they are; what memory had is forgotten."""
         for held in (self.dentries, self.nodes, self._names_by_parent, self._keys_by_node):
             held.clear()
+        self.edits_count += 1
         for row in self._database.execute(
-            "SELECT parent, name, node_id, expected, touched FROM local_dentry ORDER BY touched"
+            "SELECT parent, name, node_id, expected, touched, at_ns "
+            "FROM local_dentry ORDER BY touched"
         ).fetchall():
             self._remember(LocalDentry(*row))
         for row in self._database.execute("SELECT * FROM local_node").fetchall():
@@ -51,11 +55,21 @@ class LocalChanges:
         """Return the changed dentries that lead to the node."""
         return self._keys_by_node.get(node_id) or set()
 
-    def set_dentry(self, parent: int, name: bytes, node_id: int, *, expected: int) -> None:
+    def moved_at_ns(self, node_id: int) -> int:
+        """Return when a program last gave the node a name that the server lacks; 0 for never."""
+        keys = self._keys_by_node.get(node_id)
+        if not keys:
+            return 0
+        return max(self.dentries[key].at_ns for key in keys)
+
+    def set_dentry(
+        self, parent: int, name: bytes, node_id: int, *, expected: int, at_ns: int
+    ) -> None:
         """(parent, name) now leads to `node_id`, 0: to nothing.
 
         Args:
             expected: What the mirror has there. Used if the dentry was not changed before.
+            at_ns: When a program did this, Unix time; 0 if none did.
         """
         key = (parent, name)
         row = self.dentries.get(key)
@@ -66,16 +80,22 @@ class LocalChanges:
             return
         self.put_dentry(
             LocalDentry(
-                parent, name, node_id, expected, self._counter.next(), self._clock.monotonic_s()
-            )
+                parent,
+                name,
+                node_id,
+                expected,
+                self._counter.next(),
+                at_ns,
+                self._clock.monotonic_s(),
+            )  # fmt: skip
         )
 
     def put_dentry(self, row: LocalDentry) -> None:
         """Store the row as it is."""
         self._database.execute(
-            "INSERT OR REPLACE INTO local_dentry (parent, name, node_id, expected, touched) "
-            "VALUES (?,?,?,?,?)",
-            row[:5],
+            "INSERT OR REPLACE INTO local_dentry (parent, name, node_id, expected, touched, at_ns) "
+            "VALUES (?,?,?,?,?,?)",
+            row[:6],
         )
         self._remember(row)
 
@@ -108,6 +128,7 @@ class LocalChanges:
             self._keys_by_node[row.node_id].add(row.key)
 
     def _forget(self, key: Key) -> None:
+        self.edits_count += 1
         row = self.dentries.pop(key, None)
         if row is None:
             return

@@ -24,6 +24,8 @@ class Mirror:
         self._database = database
         self._nodes: dict[int, NodeRecord | None] = {}
         self._children: dict[tuple[int, bytes], int] = {}
+        self.edits_count = 0
+        """Grows with every change of a dentry."""
 
     def node(self, node_id: int) -> NodeRecord | None:
         if node_id in self._nodes:
@@ -63,6 +65,21 @@ class Mirror:
             "SELECT parent, name FROM dentry WHERE node_id = ?", (node_id,)
         ).fetchall()
 
+    def names_count(self, node_id: int) -> int:
+        """Return how many dentries lead to the node."""
+        return int(
+            self._database.execute(
+                "SELECT count(*) FROM dentry WHERE node_id = ?", (node_id,)
+            ).fetchone()[0]
+        )
+
+    def subfolders_count(self, parent: int) -> int:
+        return int(
+            self._database.execute(
+                "SELECT count(*) FROM dentry WHERE parent = ? AND is_folder", (parent,)
+            ).fetchone()[0]
+        )
+
     def entries_from(self, parent: int, name: bytes, limit: int) -> list[tuple[bytes, NodeRecord]]:
         """Return up to `limit` folders, and files with content, by name, from `name` on."""
         columns = ", ".join(f"node.{column.strip()}" for column in _COLUMNS.split(","))
@@ -79,6 +96,7 @@ class Mirror:
 
         Within `nodes` or `dentries` a later state of the same row wins.
         """
+        self.edits_count += 1
         for state in nodes:
             self._nodes.pop(state.node_id, None)
         for dentry in dentries:
@@ -97,12 +115,14 @@ class Mirror:
             [tuple(record_of(state)) for state in nodes if state.kind is not NodeKind.REMOVED],
         )
         execute_many(
-            "INSERT OR REPLACE INTO dentry (parent, name, node_id) VALUES (?,?,?)",
+            "INSERT OR REPLACE INTO dentry (parent, name, node_id, is_folder) "
+            "VALUES (?1,?2,?3, coalesce((SELECT kind = 2 FROM node WHERE node_id = ?3), 0))",
             [(state.parent, state.name, state.node_id) for state in dentries if state.node_id],
         )
 
     def forget_remembered(self) -> None:
         """The rows may have changed behind what was remembered of them."""
+        self.edits_count += 1
         self._nodes.clear()
         self._children.clear()
 

@@ -57,6 +57,7 @@ class LocalDentry(NamedTuple):
     node_id: int
     expected: int
     touched: int
+    at_ns: int = 0
     at_s: float = 0.0
 
     @property

@@ -29,12 +29,14 @@ CREATE TABLE node (
 
 -- The mirror: (parent, name) leads to node_id. What leads to nothing has no row.
 CREATE TABLE dentry (
-    parent   INTEGER NOT NULL,
-    name     BLOB    NOT NULL,
-    node_id  INTEGER NOT NULL,
+    parent     INTEGER NOT NULL,
+    name       BLOB    NOT NULL,
+    node_id    INTEGER NOT NULL,
+    is_folder  INTEGER NOT NULL DEFAULT 0,  -- of the node: st_nlink counts a folder's folders
     PRIMARY KEY (parent, name)
 ) WITHOUT ROWID;
 CREATE INDEX dentry_by_node ON dentry (node_id);
+CREATE INDEX subfolder ON dentry (parent) WHERE is_folder;
 
 -- Attributes set here, or a node made here (is_created: the server has not seen it). All fields
 -- hold what programs see. `touched` is the change counter's value at the last change.
@@ -54,13 +56,15 @@ CREATE TABLE local_node (
 );
 
 -- Dentries changed here: (parent, name) leads to node_id (0: to nothing) for programs, and to
--- `expected` on the server as far as this change knows.
+-- `expected` on the server as far as this change knows. `at_ns`: when a program did it (a renamed
+-- node's ctime), 0 if no program did.
 CREATE TABLE local_dentry (
     parent    INTEGER NOT NULL,
     name      BLOB    NOT NULL,
     node_id   INTEGER NOT NULL,
     expected  INTEGER NOT NULL,
     touched   INTEGER NOT NULL,
+    at_ns     INTEGER NOT NULL DEFAULT 0,
     PRIMARY KEY (parent, name)
 ) WITHOUT ROWID;
 
@@ -114,6 +118,12 @@ CREATE TABLE batch (
 CREATE TABLE inode_alias (
     inode    INTEGER NOT NULL PRIMARY KEY,
     node_id  INTEGER NOT NULL UNIQUE
+);
+
+-- Access times that programs set. They belong to this device and never travel.
+CREATE TABLE access_time (
+    inode     INTEGER NOT NULL PRIMARY KEY,
+    atime_ns  INTEGER NOT NULL
 );
 
 -- Changes that the server refused: kept, shown, and not tried again until something changes.

@@ -8,6 +8,7 @@ from backend_server.protocol.identity import DriveId
 from backend_server.protocol.messages import QuotaState
 from mountfs.clock import Clock, SystemClock
 from mountfs.errors import SetupError
+from mountfs.state.access_times import AccessTimes
 from mountfs.state.batches import Batches
 from mountfs.state.counter import ChangeCounter
 from mountfs.state.database import Database
@@ -60,6 +61,7 @@ class StateStore:
         )  # fmt: skip
         self.tree = LocalTree(self.mirror, self.changes, self.overlays)
         self.inodes = InodeAliases(self.database)
+        self.access_times = AccessTimes(self.database)
         self.writers = Writers()
         self.batches = Batches(self.database)
         self.parking = Parking(self.database)
@@ -142,6 +144,7 @@ class StateStore:
         self.changes.load()
         self.overlays.load()
         self.inodes.load()
+        self.access_times.load()
         self.batches.load()
         self.parking.load()
         self._quota = self._stored_quota()

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 from backend_server.protocol.messages import NodeKind
+from mountfs.state.link_counts import LinkCounts
 from mountfs.state.local_changes import Key, LocalChanges
 from mountfs.state.mirror import Mirror
 from mountfs.state.overlay import Overlay, Source
@@ -19,6 +20,8 @@ class LocalTree:
         self._mirror = mirror
         self._changes = changes
         self._overlays = overlays
+        self._counts = LinkCounts()
+        self._counts_as_of = (0, 0)
 
     # Reading ---------------------------------------------------------------------------------
 
@@ -32,6 +35,8 @@ class LocalTree:
             record = _with_attributes(record, local)
         if record is None:
             return None
+        if record.ctime_ns < (moved_at_ns := self._changes.moved_at_ns(node_id)):
+            record = record._replace(ctime_ns=moved_at_ns)
         overlay = self._overlays.get(node_id)
         if overlay is not None:
             record = with_content(record, overlay, local.touched if local else 0)
@@ -76,6 +81,22 @@ class LocalTree:
         kept = [key for key in self._mirror.places(node_id) if key not in dentries]
         return kept + sorted(self._changes.places(node_id))
 
+    def mode_of(self, node_id: int) -> int:
+        """Return the permission bits of a node that exists."""
+        local = self._changes.nodes.get(node_id)
+        if local is not None:
+            return local.mode
+        record = self._mirror.node(node_id)
+        return record.mode if record is not None else 0
+
+    def names_count(self, node_id: int) -> int:
+        """Return how many names lead to the node."""
+        return self._valid_counts().names_of(node_id, self._count_names)
+
+    def subfolders_count(self, folder: int) -> int:
+        """Return how many of a folder's entries are folders."""
+        return self._valid_counts().subfolders_of(folder, self._count_subfolders)
+
     def has_children(self, parent: int) -> bool:
         return next(self.children(parent), None) is not None
 
@@ -103,12 +124,22 @@ class LocalTree:
 
     # Changing --------------------------------------------------------------------------------
 
-    def set_child(self, parent: int, name: bytes, node_id: int) -> None:
-        """Make (parent, name) lead to `node_id`; 0: to nothing."""
+    def set_child(self, parent: int, name: bytes, node_id: int, *, at_ns: int = 0) -> None:
+        """Make (parent, name) lead to `node_id`; 0: to nothing.
+
+        `at_ns`: when a program asked for it, 0 if none did; the node's ctime follows.
+        """
+        old = self.child(parent, name)
         expected = 0
         if (parent, name) not in self._changes.dentries:
             expected = self._mirror.child(parent, name)
-        self._changes.set_dentry(parent, name, node_id, expected=expected)
+        counts = self._valid_counts()
+        self._changes.set_dentry(parent, name, node_id, expected=expected, at_ns=at_ns)
+        self._counts_as_of = self._edits
+        counts.names_changed(old, -1)
+        counts.names_changed(node_id, 1)
+        if parent in counts.subfolders:
+            counts.subfolders_changed(parent, self._is_folder(node_id) - self._is_folder(old))
 
     def create(self, record: NodeRecord) -> None:
         """Make a node that the server has not seen; it needs a dentry next."""
@@ -148,6 +179,33 @@ class LocalTree:
                 record.node_id, expected_revision=record.revision, source=source_of(record)
             )
         return overlay
+
+    @property
+    def _edits(self) -> tuple[int, int]:
+        return (self._mirror.edits_count, self._changes.edits_count)
+
+    def _valid_counts(self) -> LinkCounts:
+        if self._counts_as_of != self._edits:
+            self._counts.clear()
+            self._counts_as_of = self._edits
+        return self._counts
+
+    def _count_names(self, node_id: int) -> int:
+        if not self._changes.dentries:
+            return self._mirror.names_count(node_id)
+        return len(self.places(node_id))
+
+    def _count_subfolders(self, folder: int) -> int:
+        count = self._mirror.subfolders_count(folder)
+        for name, node_id in self._changes.names_in(folder).items():
+            count += self._is_folder(node_id) - self._is_folder(self._mirror.child(folder, name))
+        return count
+
+    def _is_folder(self, node_id: int) -> bool:
+        if not node_id:
+            return False
+        node = self._changes.nodes.get(node_id) or self._mirror.node(node_id)
+        return node is not None and node.kind == NodeKind.FOLDER
 
     def _local(self, record: NodeRecord, *, is_created: bool) -> LocalNode:
         return LocalNode(

@@ -102,7 +102,7 @@ def plan_batch(
     facts = LocalState(
         nodes={node.node_id: NodeChange(*node) for node in state.changes.nodes.values()},
         dentries=[
-            DentryRow(row.parent, row.name, row.node_id, row.expected, row.touched)
+            DentryRow(row.parent, row.name, row.node_id, row.expected, row.touched, row.at_ns)
             for row in state.changes.dentries.values()
         ],
         contents=contents,

@@ -17,6 +17,7 @@ KIND_BITS: Final[dict[NodeKind, int]] = {
     NodeKind.CHARACTER_DEVICE: stat.S_IFCHR,
     NodeKind.BLOCK_DEVICE: stat.S_IFBLK,
 }
+SET_ID_BITS: Final = stat.S_ISUID | stat.S_ISGID
 KIND_OF_BITS: Final = {bits: kind for kind, bits in KIND_BITS.items()}
 
 
@@ -29,12 +30,20 @@ class Ownership:
     is_stored: bool = True
 
 
-def attributes_of(record: NodeRecord, inode: Inode, nlink: int, ownership: Ownership) -> Attributes:
-    """Return what stat(2) shows of `record`. Pure.
+def without_set_id(mode: int) -> int:
+    """Return `mode` as a change of owner or an unprivileged write leaves it. Pure.
 
-    Access times are not kept: reading shows the later of the other two, as relatime would after
-    the first read.
+    chown(2), write(2): set-user-ID goes, set-group-ID goes where the group may execute (elsewhere
+    it once meant mandatory locking).
     """
+    mode &= ~stat.S_ISUID
+    return mode & ~stat.S_ISGID if mode & stat.S_IXGRP else mode
+
+
+def attributes_of(
+    record: NodeRecord, inode: Inode, nlink: int, ownership: Ownership, atime_ns: int
+) -> Attributes:
+    """Return what stat(2) shows of `record`. Pure."""
     is_stored = ownership.is_stored
     return Attributes(
         inode=inode,
@@ -44,7 +53,7 @@ def attributes_of(record: NodeRecord, inode: Inode, nlink: int, ownership: Owner
         gid=record.gid if is_stored else ownership.gid,
         size_bytes=record.size_bytes,
         rdev=record.rdev,
-        atime_ns=max(record.mtime_ns, 0),
+        atime_ns=atime_ns,
         mtime_ns=record.mtime_ns,
         ctime_ns=record.ctime_ns,
     )

@@ -17,12 +17,13 @@ from mountfs.errors import (
     IsADirectory,
     OperationNotPermitted,
 )
+from mountfs.state.access_times import is_due
 from mountfs.state.overlay import Overlay
 from mountfs.state.records import NodeRecord
 from mountfs.state.store import StateStore
 from mountfs.state.tree import source_of
 from mountfs.state.view_changes import ViewChanges
-from mountfs.vfs.attributes import Ownership
+from mountfs.vfs.attributes import SET_ID_BITS, Ownership, without_set_id
 from mountfs.vfs.content_io import CleanReader, ContentIo, ManifestLoader
 from mountfs.vfs.durability import Durability
 from mountfs.vfs.interface import (
@@ -56,14 +57,18 @@ class ContentAccess(Protocol):
 
 
 class OpenFile:
-    __slots__ = ("inode", "is_append", "is_reader", "is_writer", "reader")
+    __slots__ = (
+        "inode", "is_append", "is_noticed", "is_privileged", "is_reader", "is_writer", "reader"
+    )  # fmt: skip
 
-    def __init__(self, inode: Inode, flags: int, reader: CleanReader) -> None:
+    def __init__(self, inode: Inode, flags: int, caller: Caller, reader: CleanReader) -> None:
         access = flags & os.O_ACCMODE
         self.inode = inode
         self.is_reader = access in (os.O_RDONLY, os.O_RDWR)
         self.is_writer = access in (os.O_WRONLY, os.O_RDWR)
         self.is_append = bool(flags & os.O_APPEND)
+        self.is_noticed = not flags & os.O_NOATIME
+        self.is_privileged = caller.is_privileged
         self.reader = reader
 
 
@@ -91,7 +96,7 @@ class DriveFileSystem(Names):
         )
         self._content = content
         self._io = ContentIo(state.drive_id, state.overlays, content.manifests)
-        self._kernel = kernel
+        self.kernel = kernel
         self._durability = Durability(state.database, state.overlays, state.clock)
         self._space = Space(state)
         self._prefetch = prefetch
@@ -105,7 +110,7 @@ class DriveFileSystem(Names):
         return self.attributes(inode)
 
     async def set_attributes(
-        self, inode: Inode, changes: AttributeChanges, handle: Handle | None
+        self, inode: Inode, changes: AttributeChanges, handle: Handle | None, caller: Caller
     ) -> Attributes:
         self.check_writable()
         record = self.record(inode)
@@ -113,16 +118,12 @@ class DriveFileSystem(Names):
         with self.state.database.transaction():
             if changes.size_bytes is not None:
                 self._truncate(inode, record, changes.size_bytes, now_ns)
-            orphan = self.table.orphans.get(inode)
-            others = (
-                changes.mode, changes.uid, changes.gid, changes.atime_ns, changes.mtime_ns
-            )  # fmt: skip
-            if any(value is not None for value in others):
-                record = _changed(self.record(inode), changes, now_ns)
-                if orphan is not None:
-                    orphan.record = record
-                else:
-                    self.tree.set_attributes(record)
+                if not caller.is_privileged:
+                    self._drop_set_id(inode)
+            if changes.atime_ns is not None:
+                self.access_times.set(inode, changes.atime_ns)
+            if changes.size_bytes is None or changes.has_more_than_size:
+                self._set_record(inode, _changed(self.record(inode), changes, now_ns))
         self.on_local_change()
         return self.attributes(inode)
 
@@ -130,6 +131,7 @@ class DriveFileSystem(Names):
         record = self.record(inode)
         if record.kind != NodeKind.SYMLINK:
             raise InvalidArgument("not a symlink")
+        self._accessed(inode, record)
         return record.target
 
     async def statistics(self) -> Statistics:
@@ -141,9 +143,9 @@ class DriveFileSystem(Names):
         self, parent: Inode, name: bytes, mode: int, flags: int, caller: Caller
     ) -> tuple[OpenedFile, Attributes]:
         attributes = self.made(parent, name, NodeKind.FILE, mode, caller)
-        return self._opened(attributes.inode, flags), attributes
+        return self._opened(attributes.inode, flags, caller), attributes
 
-    async def open(self, inode: Inode, flags: int) -> OpenedFile:
+    async def open(self, inode: Inode, flags: int, caller: Caller) -> OpenedFile:
         record = self.record(inode)
         if record.is_folder:
             raise IsADirectory(f"inode {inode}")
@@ -152,15 +154,19 @@ class DriveFileSystem(Names):
         if flags & os.O_TRUNC:
             with self.state.database.transaction():
                 self._truncate(inode, record, 0, self.state.clock.wall_ns())
+                if not caller.is_privileged:
+                    self._drop_set_id(inode)
             self.on_local_change()
-        return self._opened(inode, flags)
+        return self._opened(inode, flags, caller)
 
     async def read(self, handle: Handle, offset: int, length: int) -> bytes | memoryview:
         file = self._file(handle)
         overlay = self.overlay(file.inode)
         source = None
+        record = self.record(file.inode)
+        if file.is_noticed:
+            self._accessed(file.inode, record)
         if overlay is None:
-            record = self.record(file.inode)
             source = source_of(record)
             if self._prefetch is not None and source is not None and offset == 0:
                 self._prefetch.opened(record)
@@ -176,6 +182,8 @@ class DriveFileSystem(Names):
                 self._write(file, self._overlay_for_writing(file.inode), offset, data)
         else:
             self._write(file, overlay, offset, data)
+        if not file.is_privileged and self.tree.mode_of(self.node_of(file.inode)) & SET_ID_BITS:
+            self._drop_set_id(file.inode)
         self.on_local_change()
         return len(data)
 
@@ -185,7 +193,7 @@ class DriveFileSystem(Names):
 
     async def release(self, handle: Handle) -> None:
         file = self._files.pop(handle)
-        self.disposed(self.table.closed(file.inode))
+        self.disposed(file.inode, self.table.closed(file.inode))
         if file.is_writer:
             self.state.writers.closed(file.inode)
             self.on_local_change()
@@ -202,11 +210,14 @@ class DriveFileSystem(Names):
     async def list_folder(self, handle: Handle, position: int) -> Iterator[FolderEntry]:
         if handle not in self._folders:
             raise BadHandle("no open folder")
+        if not position:
+            inode = self._folders[handle][0]
+            self._accessed(inode, self.record(inode))
         return self._entries(self._folders[handle][1], position)
 
     async def release_folder(self, handle: Handle) -> None:
         inode, _ = self._folders.pop(handle)
-        self.disposed(self.table.closed(inode))
+        self.disposed(inode, self.table.closed(inode))
 
     async def fsync_folder(self, handle: Handle) -> None:
         await self._durability.sync_log()
@@ -218,7 +229,7 @@ class DriveFileSystem(Names):
 
     def forget(self, forgotten: Sequence[tuple[Inode, int]]) -> None:
         for inode, count in forgotten:
-            self.disposed(self.table.forget(inode, count))
+            self.disposed(inode, self.table.forget(inode, count))
 
     def apply_view_changes(self, changes: ViewChanges) -> None:
         """Tell the kernel what changed without its doing. Publishes nothing itself: the tree is
@@ -226,17 +237,17 @@ class DriveFileSystem(Names):
         for parent, name in changes.dentries:
             parent_inode = self.inode_of(parent)
             if self.table.is_known(parent_inode) or parent_inode == 1:
-                self._kernel.invalidate_entry(parent_inode, name)
-                self._kernel.invalidate_attributes(parent_inode)
+                self.kernel.invalidate_entry(parent_inode, name)
+                self.kernel.invalidate_attributes(parent_inode)
         for node_id in changes.contents:
             inode = self.inode_of(node_id)
             self.table.content_changed(inode)
             if self.table.is_known(inode):
-                self._kernel.invalidate_content(inode)
+                self.kernel.invalidate_content(inode)
         for node_id in changes.attributes - changes.contents:
             inode = self.inode_of(node_id)
             if self.table.is_known(inode) or inode == 1:
-                self._kernel.invalidate_attributes(inode)
+                self.kernel.invalidate_attributes(inode)
 
     @property
     def open_files_count(self) -> int:
@@ -244,8 +255,8 @@ class DriveFileSystem(Names):
 
     # Inside ----------------------------------------------------------------------------------
 
-    def _opened(self, inode: Inode, flags: int) -> OpenedFile:
-        file = OpenFile(inode, flags, self._content.open_reader())
+    def _opened(self, inode: Inode, flags: int, caller: Caller) -> OpenedFile:
+        file = OpenFile(inode, flags, caller, self._content.open_reader())
         handle = self._next_handle()
         self._files[handle] = file
         self.table.opened(inode)
@@ -273,6 +284,31 @@ class DriveFileSystem(Names):
             orphan.record.node_id, source_of(orphan.record)
         )
         return orphan.overlay
+
+    def _accessed(self, inode: Inode, record: NodeRecord) -> None:
+        """Move the access time, if it is due."""
+        if self.is_read_only:
+            return
+        now_ns = self.state.clock.wall_ns()
+        atime_ns = self.access_times.of(inode, record.mtime_ns)
+        if is_due(atime_ns, record.mtime_ns, record.ctime_ns, now_ns):
+            self.access_times.read(inode, now_ns)
+
+    def _drop_set_id(self, inode: Inode) -> None:
+        """Somebody without privileges changed the content. Joins the caller's transaction."""
+        record = self.record(inode)
+        mode = without_set_id(record.mode)
+        if mode != record.mode:
+            self._set_record(inode, record._replace(mode=mode))
+            # The kernel takes only sizes and times for changed by a write.
+            self.kernel.invalidate_attributes_now(inode)
+
+    def _set_record(self, inode: Inode, record: NodeRecord) -> None:
+        orphan = self.table.orphans.get(inode)
+        if orphan is not None:
+            orphan.record = record
+        else:
+            self.tree.set_attributes(record)
 
     def _truncate(self, inode: Inode, record: NodeRecord, size_bytes: int, now_ns: int) -> None:
         if record.is_folder:
@@ -303,8 +339,11 @@ class DriveFileSystem(Names):
 def _changed(record: NodeRecord, changes: AttributeChanges, now_ns: int) -> NodeRecord:
     if record.kind == NodeKind.SYMLINK and changes.mode is not None:
         raise OperationNotPermitted("a symlink has no mode")
+    mode = record.mode if changes.mode is None else changes.mode & 0o7777
+    if changes.is_chown and not record.is_folder:
+        mode = without_set_id(mode)
     return record._replace(
-        mode=record.mode if changes.mode is None else changes.mode & 0o7777,
+        mode=mode,
         uid=record.uid if changes.uid is None else changes.uid,
         gid=record.gid if changes.gid is None else changes.gid,
         mtime_ns=record.mtime_ns if changes.mtime_ns is None else changes.mtime_ns,

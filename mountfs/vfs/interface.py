@@ -43,6 +43,16 @@ class AttributeChanges:
     atime_ns: int | None = None
     mtime_ns: int | None = None
 
+    @property
+    def is_chown(self) -> bool:
+        """chown(2) to owners that are both "leave alone" arrives as nothing asked at all."""
+        return self.uid is not None or self.gid is not None or self == AttributeChanges()
+
+    @property
+    def has_more_than_size(self) -> bool:
+        others = (self.mode, self.uid, self.gid, self.atime_ns, self.mtime_ns)
+        return any(value is not None for value in others)
+
 
 @dataclass(frozen=True, slots=True)
 class Caller:
@@ -51,6 +61,12 @@ class Caller:
     uid: int
     gid: int
     pid: int
+
+    @property
+    def is_privileged(self) -> bool:
+        """Whether set-id bits outlive what it writes. A request does not tell capabilities:
+        root is taken to have CAP_FSETID, and nobody else."""
+        return self.uid == 0
 
 
 class RenameFlags(Flag):
@@ -93,8 +109,11 @@ class FileSystem(Protocol):
     async def lookup(self, parent: Inode, name: bytes) -> Attributes: ...
     async def get_attributes(self, inode: Inode) -> Attributes: ...
     async def set_attributes(
-        self, inode: Inode, changes: AttributeChanges, handle: Handle | None
-    ) -> Attributes: ...
+        self, inode: Inode, changes: AttributeChanges, handle: Handle | None, caller: Caller
+    ) -> Attributes:
+        """Set what is asked; with nothing asked (chown(2) to -1, -1), note that it was changed."""
+        ...
+
     async def read_link(self, inode: Inode) -> bytes: ...
     async def make_folder(
         self, parent: Inode, name: bytes, mode: int, caller: Caller
@@ -114,7 +133,7 @@ class FileSystem(Protocol):
     async def create(
         self, parent: Inode, name: bytes, mode: int, flags: int, caller: Caller
     ) -> tuple[OpenedFile, Attributes]: ...
-    async def open(self, inode: Inode, flags: int) -> OpenedFile: ...
+    async def open(self, inode: Inode, flags: int, caller: Caller) -> OpenedFile: ...
     async def read(self, handle: Handle, offset: int, length: int) -> bytes | memoryview: ...
     async def write(self, handle: Handle, offset: int, data: bytes) -> int: ...
     async def fsync(self, handle: Handle, *, data_only: bool) -> None: ...
@@ -147,5 +166,9 @@ class KernelCache(Protocol):
         ...
 
     def invalidate_attributes(self, inode: Inode) -> None: ...
+
+    def invalidate_attributes_now(self, inode: Inode) -> None:
+        """The exception: done on return. For what the answer to a request cannot say."""
+        ...
 
     def invalidate_entry(self, parent: Inode, name: bytes) -> None: ...

@@ -2,7 +2,7 @@
 
 import stat
 
-from backend_server.protocol.limits import NAME_BYTES_MAX, SYMLINK_TARGET_BYTES_MAX
+from backend_server.protocol.limits import LINKS_MAX, NAME_BYTES_MAX, SYMLINK_TARGET_BYTES_MAX
 from backend_server.protocol.messages import NodeKind
 from mountfs.errors import (
     DirectoryNotEmpty,
@@ -13,6 +13,7 @@ from mountfs.errors import (
     NoSuchEntry,
     NotADirectory,
     OperationNotPermitted,
+    TooManyLinks,
 )
 from mountfs.state.records import NodeRecord
 from mountfs.vfs.attributes import KIND_OF_BITS
@@ -58,11 +59,12 @@ class Names(View):
             raise OperationNotPermitted("a folder has one name")
         if inode in self.table.orphans:
             raise NoSuchEntry("the file was removed")
+        if self.tree.names_count(record.node_id) >= LINKS_MAX:
+            raise TooManyLinks(f"a file has at most {LINKS_MAX:,} names")
+        now_ns = self.state.clock.wall_ns()
         with self.state.database.transaction():
-            self.tree.set_child(folder.node_id, name, record.node_id)
-            record = record._replace(ctime_ns=self.state.clock.wall_ns())
-            self.tree.set_attributes(record)
-            self.touch_folder(folder)
+            self.tree.set_child(folder.node_id, name, record.node_id, at_ns=now_ns)
+            self.touch_folder(folder, now_ns)
         self.table.count_lookup(inode)
         self.on_local_change()
         return self.attributes(inode)
@@ -112,15 +114,16 @@ class Names(View):
             if victim.is_folder and self.tree.has_children(victim.node_id):
                 raise DirectoryNotEmpty(f"{to_name!r}")
         is_exchange = RenameFlags.EXCHANGE in flags
+        now_ns = self.state.clock.wall_ns()
         with self.state.database.transaction():
             left_behind = victim.node_id if is_exchange and victim is not None else 0
-            self.tree.set_child(folder.node_id, name, left_behind)
-            self.tree.set_child(to_folder.node_id, to_name, record.node_id)
+            self.tree.set_child(folder.node_id, name, left_behind, at_ns=now_ns)
+            self.tree.set_child(to_folder.node_id, to_name, record.node_id, at_ns=now_ns)
             if victim is not None and not is_exchange:
                 self.unlinked(victim)
-            self.touch_folder(folder)
+            self.touch_folder(folder, now_ns)
             if to_folder.node_id != folder.node_id:
-                self.touch_folder(to_folder)
+                self.touch_folder(to_folder, now_ns)
         self.on_local_change()
 
     def made(
@@ -161,9 +164,10 @@ class Names(View):
         )
         with self.state.database.transaction():
             self.tree.create(record)
-            self.tree.set_child(folder.node_id, name, record.node_id)
-            self.touch_folder(folder)
+            self.tree.set_child(folder.node_id, name, record.node_id, at_ns=now_ns)
+            self.touch_folder(folder, now_ns)
         inode = self.inode_of(record.node_id)
+        self.access_times.read(inode, now_ns)
         self.table.count_lookup(inode)
         self.on_local_change()
         return self.attributes(inode, record)
@@ -172,5 +176,5 @@ class Names(View):
         with self.state.database.transaction():
             self.tree.set_child(folder.node_id, name, 0)
             self.unlinked(record)
-            self.touch_folder(folder)
+            self.touch_folder(folder, self.state.clock.wall_ns())
         self.on_local_change()

@@ -33,6 +33,7 @@ class View:
     ) -> None:
         self.state = state
         self.tree = state.tree
+        self.access_times = state.access_times
         self.table = InodeTable()
         self.ownership = ownership
         self.is_read_only = is_read_only
@@ -84,13 +85,19 @@ class View:
 
     def attributes(self, inode: Inode, record: NodeRecord | None = None) -> Attributes:
         record = record or self.record(inode)
-        nlink = 0 if inode in self.table.orphans else self.link_count(record)
-        return attributes_of(record, inode, nlink, self.ownership)
+        return attributes_of(
+            record,
+            inode,
+            0 if inode in self.table.orphans else self.link_count(record),
+            self.ownership,
+            self.access_times.of(inode, record.mtime_ns),
+        )
 
     def link_count(self, record: NodeRecord) -> int:
-        """Return st_nlink. A folder's is 1, "not counted", as on btrfs: counting its subfolders
-        would cost a scan each stat(2)."""
-        return 1 if record.kind == NodeKind.FOLDER else len(self.tree.places(record.node_id))
+        """Return st_nlink: a file's names; a folder's own, its ".", and ".." of those in it."""
+        if record.kind == NodeKind.FOLDER:
+            return 2 + self.tree.subfolders_count(record.node_id)
+        return self.tree.names_count(record.node_id)
 
     def check_writable(self) -> None:
         if self.is_read_only:
@@ -119,9 +126,8 @@ class View:
             raise NoSuchEntry(f"{name!r}")
         return folder, record
 
-    def touch_folder(self, folder: NodeRecord) -> None:
+    def touch_folder(self, folder: NodeRecord, now_ns: int) -> None:
         """A folder's times follow its entries."""
-        now_ns = self.state.clock.wall_ns()
         current = self.tree.node(folder.node_id)
         if current is not None:
             self.tree.set_folder_times(current._replace(mtime_ns=now_ns, ctime_ns=now_ns))
@@ -140,8 +146,10 @@ class View:
                 self.state.overlays.detach(overlay)
             self.table.orphans[inode] = Orphan(record._replace(ctime_ns=now_ns), overlay)
             self.state.database.if_undone(lambda: self._not_unlinked(inode))
-        elif overlay is not None:
-            self.state.overlays.dispose(overlay)
+        else:
+            self.access_times.forget(inode)
+            if overlay is not None:
+                self.state.overlays.dispose(overlay)
         changes = self.state.changes
         if node_id not in changes.in_flight_nodes:
             changes.drop_node(node_id)
@@ -150,7 +158,10 @@ class View:
     def _not_unlinked(self, inode: Inode) -> None:
         self.table.orphans.pop(inode, None)
 
-    def disposed(self, orphan: Orphan | None) -> None:
+    def disposed(self, inode: Inode, orphan: Orphan | None) -> None:
         """Nobody can reach the orphan any more."""
-        if orphan is not None and orphan.overlay is not None:
+        if orphan is None:
+            return
+        self.access_times.forget(inode)
+        if orphan.overlay is not None:
             self.state.overlays.dispose(orphan.overlay)

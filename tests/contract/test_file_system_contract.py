@@ -64,7 +64,7 @@ async def put(fs: FileSystem, name: bytes, data: bytes, parent: Inode = ROOT_INO
 
 
 async def get(fs: FileSystem, inode: Inode) -> bytes:
-    opened = await fs.open(inode, os.O_RDONLY)
+    opened = await fs.open(inode, os.O_RDONLY, ME)
     data = await fs.read(opened.handle, 0, 1 << 20)
     await fs.release(opened.handle)
     return bytes(data)
@@ -149,7 +149,7 @@ async def test_a_file_is_no_folder(fs: FileSystem) -> None:
     with pytest.raises(NotADirectory):
         await fs.create(inode, b"x", 0o644, os.O_RDWR, ME)
     with pytest.raises(IsADirectory):
-        await fs.open(ROOT_INODE, os.O_RDWR)
+        await fs.open(ROOT_INODE, os.O_RDWR, ME)
 
 
 async def test_symlinks_keep_their_target(fs: FileSystem) -> None:
@@ -194,7 +194,7 @@ async def test_rename_moves_between_folders(fs: FileSystem) -> None:
 async def test_rename_over_a_file_replaces_it_but_not_for_who_has_it_open(fs: FileSystem) -> None:
     old = await put(fs, b"old", b"old bytes")
     new = await put(fs, b"new", b"new bytes")
-    reading = await fs.open(old, os.O_RDONLY)
+    reading = await fs.open(old, os.O_RDONLY, ME)
     await fs.rename(ROOT_INODE, b"new", ROOT_INODE, b"old", NO_FLAGS)
     assert await names(fs) == [b"old"]
     assert (await fs.lookup(ROOT_INODE, b"old")).inode == new
@@ -260,7 +260,7 @@ async def test_rename_that_exchanges(fs: FileSystem) -> None:
 
 async def test_reads_end_where_the_file_ends(fs: FileSystem) -> None:
     inode = await put(fs, b"f", b"0123456789")
-    opened = await fs.open(inode, os.O_RDONLY)
+    opened = await fs.open(inode, os.O_RDONLY, ME)
     assert bytes(await fs.read(opened.handle, 8, 10)) == b"89"
     assert bytes(await fs.read(opened.handle, 10, 10)) == b""
     assert bytes(await fs.read(opened.handle, 1 << 40, 10)) == b""
@@ -278,7 +278,7 @@ async def test_a_gap_reads_as_zeros(fs: FileSystem) -> None:
 
 async def test_writes_land_where_they_were_asked_to(fs: FileSystem) -> None:
     inode = await put(fs, b"f", b"aaaaaaaaaa")
-    opened = await fs.open(inode, os.O_RDWR)
+    opened = await fs.open(inode, os.O_RDWR, ME)
     await fs.write(opened.handle, 3, b"bbb")
     await fs.write(opened.handle, 5, b"cc")
     assert await get(fs, inode) == b"aaabbccaaa"
@@ -287,8 +287,8 @@ async def test_writes_land_where_they_were_asked_to(fs: FileSystem) -> None:
 
 async def test_appends_of_two_handles_do_not_overwrite(fs: FileSystem) -> None:
     inode = await put(fs, b"log", b"")
-    one = await fs.open(inode, os.O_WRONLY | os.O_APPEND)
-    two = await fs.open(inode, os.O_WRONLY | os.O_APPEND)
+    one = await fs.open(inode, os.O_WRONLY | os.O_APPEND, ME)
+    two = await fs.open(inode, os.O_WRONLY | os.O_APPEND, ME)
     for handle, data in ((one, b"1"), (two, b"2"), (one, b"3")):
         # The kernel's idea of the end may be old.
         await fs.write(handle.handle, 0, data)
@@ -299,15 +299,15 @@ async def test_appends_of_two_handles_do_not_overwrite(fs: FileSystem) -> None:
 
 async def test_truncation_cuts_and_extends(fs: FileSystem) -> None:
     inode = await put(fs, b"f", b"0123456789")
-    shorter = await fs.set_attributes(inode, AttributeChanges(size_bytes=4), None)
+    shorter = await fs.set_attributes(inode, AttributeChanges(size_bytes=4), None, ME)
     assert shorter.size_bytes == 4
-    await fs.set_attributes(inode, AttributeChanges(size_bytes=8), None)
+    await fs.set_attributes(inode, AttributeChanges(size_bytes=8), None, ME)
     assert await get(fs, inode) == b"0123\0\0\0\0"
-    opened = await fs.open(inode, os.O_WRONLY | os.O_TRUNC)
+    opened = await fs.open(inode, os.O_WRONLY | os.O_TRUNC, ME)
     assert (await fs.get_attributes(inode)).size_bytes == 0
     await fs.release(opened.handle)
     with pytest.raises(IsADirectory):
-        await fs.set_attributes(ROOT_INODE, AttributeChanges(size_bytes=0), None)
+        await fs.set_attributes(ROOT_INODE, AttributeChanges(size_bytes=0), None, ME)
 
 
 async def test_an_unlinked_open_file_lives_on(fs: FileSystem) -> None:
@@ -319,7 +319,7 @@ async def test_an_unlinked_open_file_lives_on(fs: FileSystem) -> None:
     assert bytes(await fs.read(opened.handle, 0, 100)) == b"before after"
     still = await fs.get_attributes(made.inode)
     assert (still.nlink, still.size_bytes) == (0, 12)
-    await fs.set_attributes(made.inode, AttributeChanges(size_bytes=3), opened.handle)
+    await fs.set_attributes(made.inode, AttributeChanges(size_bytes=3), opened.handle, ME)
     assert bytes(await fs.read(opened.handle, 0, 100)) == b"bef"
     again = await put(fs, b"f", b"another")
     assert again != made.inode
@@ -346,23 +346,101 @@ async def test_handles_end_with_their_release(fs: FileSystem) -> None:
 async def test_attributes_change_one_by_one(fs: FileSystem) -> None:
     inode = await put(fs, b"f", b"x")
     before = await fs.get_attributes(inode)
-    changed = await fs.set_attributes(inode, AttributeChanges(mode=0o4711), None)
+    changed = await fs.set_attributes(inode, AttributeChanges(mode=0o4711), None, ME)
     assert changed.mode == stat.S_IFREG | 0o4711
     assert changed.mtime_ns == before.mtime_ns
     assert changed.ctime_ns >= before.ctime_ns
-    changed = await fs.set_attributes(inode, AttributeChanges(uid=7, gid=8), None)
+    changed = await fs.set_attributes(inode, AttributeChanges(uid=7, gid=8), None, ME)
     assert (changed.uid, changed.gid) == (7, 8)
-    assert changed.mode == stat.S_IFREG | 0o4711
-    changed = await fs.set_attributes(inode, AttributeChanges(mtime_ns=1_234_567_890), None)
+    assert changed.mtime_ns == before.mtime_ns
+    changed = await fs.set_attributes(inode, AttributeChanges(mtime_ns=1_234_567_890), None, ME)
     assert changed.mtime_ns == 1_234_567_890
     assert await fs.get_attributes(inode) == changed
 
 
+SET_ID = 0o6711
+WITHOUT_SET_ID = 0o711
+NOBODY = Caller(uid=65_534, gid=65_534, pid=1)
+ROOT = Caller(uid=0, gid=0, pid=1)
+
+
+async def mode_of(fs: FileSystem, inode: Inode) -> int:
+    return stat.S_IMODE((await fs.get_attributes(inode)).mode)
+
+
+async def test_a_new_owner_does_not_inherit_set_id_bits(fs: FileSystem) -> None:
+    for changes in (AttributeChanges(uid=7), AttributeChanges(gid=8), AttributeChanges()):
+        inode = await put(fs, b"f", b"x")
+        await fs.set_attributes(inode, AttributeChanges(mode=SET_ID), None, ROOT)
+        await fs.set_attributes(inode, changes, None, ROOT)
+        assert await mode_of(fs, inode) == WITHOUT_SET_ID
+        await fs.remove_file(ROOT_INODE, b"f")
+    made = await fs.make_folder(ROOT_INODE, b"d", 0o2755, ROOT)
+    await fs.set_attributes(made.inode, AttributeChanges(gid=8), None, ROOT)
+    assert await mode_of(fs, made.inode) == 0o2755, "a folder's is no privilege"
+
+
+@pytest.mark.parametrize("how", ["write", "truncate", "open"])
+async def test_only_root_changes_content_and_leaves_set_id_bits(fs: FileSystem, how: str) -> None:
+    for caller, left in ((NOBODY, WITHOUT_SET_ID), (ROOT, SET_ID)):
+        inode = await put(fs, b"f", b"x")
+        await fs.set_attributes(inode, AttributeChanges(mode=SET_ID), None, ROOT)
+        flags = os.O_WRONLY | (os.O_TRUNC if how == "open" else 0)
+        opened = await fs.open(inode, flags, caller)
+        if how == "write":
+            await fs.write(opened.handle, 0, b"y")
+        elif how == "truncate":
+            await fs.set_attributes(inode, AttributeChanges(size_bytes=0), None, caller)
+        assert await mode_of(fs, inode) == left
+        await fs.release(opened.handle)
+        await fs.remove_file(ROOT_INODE, b"f")
+
+
+async def test_a_file_counts_its_names_and_a_folder_its_folders(fs: FileSystem) -> None:
+    async def nlink(inode: Inode) -> int:
+        return (await fs.get_attributes(inode)).nlink
+
+    folder = (await fs.make_folder(ROOT_INODE, b"d", 0o755, ME)).inode
+    below = (await fs.make_folder(folder, b"in", 0o755, ME)).inode
+    file = await put(fs, b"f", b"x", folder)
+    await fs.make_link(file, below, b"g")
+    assert [await nlink(inode) for inode in (ROOT_INODE, folder, below, file)] == [3, 3, 2, 2]
+    await fs.rename(folder, b"in", ROOT_INODE, b"out", NO_FLAGS)
+    assert [await nlink(inode) for inode in (ROOT_INODE, folder)] == [4, 2]
+    await fs.rename(folder, b"f", ROOT_INODE, b"out", RenameFlags.EXCHANGE)
+    assert [await nlink(inode) for inode in (ROOT_INODE, folder, below, file)] == [3, 3, 2, 2]
+    await fs.remove_file(below, b"g")
+    await fs.remove_folder(folder, b"f")
+    assert [await nlink(inode) for inode in (ROOT_INODE, folder, below, file)] == [3, 2, 0, 1]
+
+
+async def test_access_times_are_those_that_were_set(fs: FileSystem) -> None:
+    inode = await put(fs, b"f", b"x")
+    made = await fs.get_attributes(inode)
+    opened = await fs.open(inode, os.O_WRONLY, ME)
+    await fs.write(opened.handle, 0, b"y")
+    await fs.release(opened.handle)
+    assert (await fs.get_attributes(inode)).atime_ns == made.atime_ns, "writing reads nothing"
+    await fs.set_attributes(inode, AttributeChanges(atime_ns=5), None, ME)
+    changed = await fs.get_attributes(inode)
+    assert changed.atime_ns == 5
+    assert changed.mtime_ns > 5
+
+
+async def test_a_renamed_node_was_changed_and_not_written(fs: FileSystem) -> None:
+    inode = await put(fs, b"f", b"x")
+    before = await fs.get_attributes(inode)
+    await fs.rename(ROOT_INODE, b"f", ROOT_INODE, b"g", NO_FLAGS)
+    after = await fs.get_attributes(inode)
+    assert after.ctime_ns > before.ctime_ns
+    assert after.mtime_ns == before.mtime_ns
+
+
 async def test_times_follow_changes(fs: FileSystem) -> None:
     inode = await put(fs, b"f", b"x")
-    await fs.set_attributes(inode, AttributeChanges(mtime_ns=1), None)
-    await fs.set_attributes(ROOT_INODE, AttributeChanges(mtime_ns=1), None)
-    opened = await fs.open(inode, os.O_WRONLY)
+    await fs.set_attributes(inode, AttributeChanges(mtime_ns=1), None, ME)
+    await fs.set_attributes(ROOT_INODE, AttributeChanges(mtime_ns=1), None, ME)
+    opened = await fs.open(inode, os.O_WRONLY, ME)
     await fs.write(opened.handle, 0, b"y")
     await fs.release(opened.handle)
     assert (await fs.get_attributes(inode)).mtime_ns > 1

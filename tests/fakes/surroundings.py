@@ -36,6 +36,9 @@ class DeafKernel:
     def invalidate_attributes(self, inode: Inode) -> None:
         pass
 
+    def invalidate_attributes_now(self, inode: Inode) -> None:
+        pass
+
     def invalidate_entry(self, parent: Inode, name: bytes) -> None:
         pass
 

@@ -47,7 +47,7 @@ async def test_a_rename_that_was_undone_leaves_its_target_whole(
             await files.rename(ROOT_INODE, b"other", ROOT_INODE, b"target", RenameFlags(0))
     files.forget([(inode, 1)])  # the kernel drops the inode that it thought replaced
     target = await files.lookup(ROOT_INODE, b"target")
-    opened = await files.open(target.inode, os.O_RDONLY)
+    opened = await files.open(target.inode, os.O_RDONLY, CALLER)
     assert bytes(await files.read(opened.handle, 0, len(PRECIOUS))) == PRECIOUS
 
 

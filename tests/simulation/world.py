@@ -176,6 +176,9 @@ class RecordingKernel:
     def invalidate_attributes(self, inode: Inode) -> None:
         pass
 
+    def invalidate_attributes_now(self, inode: Inode) -> None:
+        pass
+
     def invalidate_entry(self, parent: Inode, name: bytes) -> None:
         self.entries.append((parent, name))
 
@@ -250,7 +253,7 @@ class Device:
         parent = await self.find(folder)
         try:
             inode = (await self.fs.lookup(parent, name.encode())).inode
-            opened = await self.fs.open(inode, os.O_WRONLY | os.O_TRUNC)
+            opened = await self.fs.open(inode, os.O_WRONLY | os.O_TRUNC, CALLER)
         except MountError:
             opened, _ = await self.fs.create(
                 parent, name.encode(), stat.S_IFREG | 0o644, os.O_WRONLY, CALLER
@@ -259,7 +262,7 @@ class Device:
         await self.fs.release(opened.handle)
 
     async def read(self, path: str) -> bytes:
-        opened = await self.fs.open(await self.find(path), os.O_RDONLY)
+        opened = await self.fs.open(await self.find(path), os.O_RDONLY, CALLER)
         try:
             return bytes(await self.fs.read(opened.handle, 0, 1 << 20))
         finally:

@@ -33,6 +33,9 @@ class Kernel:
         pass
 
     def invalidate_attributes(self, inode: Inode) -> None:
+        pass
+
+    def invalidate_attributes_now(self, inode: Inode) -> None:
         self.forgotten.append(inode)
 
     def invalidate_entry(self, parent: Inode, name: bytes) -> None:
@@ -57,7 +60,6 @@ def filesystem(tmp_path: Path, kernel: Kernel) -> Iterator[CloseToOpenFileSystem
         new_node_id=iter(range(1 << 17, 1 << 18)).__next__,
         on_local_change=lambda: None,
     )
-    made.forget_attributes = kernel.invalidate_attributes
     yield made
     state.close()
 
@@ -73,7 +75,7 @@ async def test_what_came_in_while_catching_up_is_what_is_opened(
         filesystem.table.content_changed(made.inode)
 
     filesystem.catch_up = catch_up
-    opened = await filesystem.open(made.inode, os.O_RDONLY)
+    opened = await filesystem.open(made.inode, os.O_RDONLY, ME)
     assert not opened.keep_cache
     assert kernel.forgotten == [made.inode]
 
@@ -85,5 +87,5 @@ async def test_a_server_that_does_not_answer_holds_an_open_up_for_a_moment(
     await filesystem.release(opened.handle)
     filesystem.catch_up = trio.sleep_forever
     began = trio.current_time()
-    await filesystem.open(made.inode, os.O_RDONLY)
+    await filesystem.open(made.inode, os.O_RDONLY, ME)
     assert trio.current_time() - began == CATCH_UP_S

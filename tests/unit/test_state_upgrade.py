@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from backend_server.protocol.identity import DriveId
+from backend_server.protocol.messages import DentryState, NodeKind, NodeState
 from mountfs.errors import SetupError
 from mountfs.state.database import Database
 from mountfs.state.store import StateStore
@@ -22,6 +23,38 @@ _LOG_OF_VERSION_1 = """
         at_ns          INTEGER NOT NULL
     )
 """
+
+_AFTER_VERSION_2 = (
+    "DROP INDEX subfolder",
+    "ALTER TABLE dentry DROP COLUMN is_folder",
+    "ALTER TABLE local_dentry DROP COLUMN at_ns",
+    "DROP TABLE access_time",
+)
+
+
+def test_a_state_of_version_2_counts_its_folders(tmp_path: Path) -> None:
+    state = StateStore.open(tmp_path, DRIVE)
+    state.mirror.apply(
+        [
+            NodeState(1, 1, NodeKind.FOLDER),
+            NodeState(NODE, 2, NodeKind.FOLDER),
+            NodeState(NODE + 1, 3, NodeKind.FILE),
+        ],
+        [DentryState(1, b"d", NODE, 2), DentryState(1, b"f", NODE + 1, 3)],
+    )
+    state.tree.set_child(1, b"g", NODE + 1, at_ns=7)
+    state.close()
+    database = Database(tmp_path / "state.db")
+    for statement in _AFTER_VERSION_2:
+        database.execute(statement)
+    database.execute("PRAGMA user_version = 2")
+    database.close()
+
+    state = StateStore.open(tmp_path, DRIVE)
+    assert state.tree.subfolders_count(1) == 1
+    assert state.tree.names_count(NODE + 1) == 2
+    assert state.access_times.of(NODE, 5) == 5
+    state.close()
 
 
 def test_what_waited_in_a_state_of_version_1_is_still_there(tmp_path: Path) -> None:
@@ -42,6 +75,8 @@ def test_what_waited_in_a_state_of_version_1_is_still_there(tmp_path: Path) -> N
     database.execute("CREATE INDEX log_by_generation ON overlay_log (generation_id, touched)")
     database.execute("CREATE INDEX generation_by_node ON generation (node_id, generation_id)")
     database.execute_many("INSERT INTO overlay_log VALUES (?,?,?,?,?,?)", rows)
+    for statement in _AFTER_VERSION_2:
+        database.execute(statement)
     database.execute("PRAGMA user_version = 1")
     database.close()
 

@@ -46,6 +46,7 @@ EXPECTED: dict[ErrorCode, type[MountError]] = {
     ErrorCode.FOLDER_NOT_EMPTY: RequestRefused,
     ErrorCode.FOLDER_CYCLE: RequestRefused,
     ErrorCode.FOLDER_LINK: RequestRefused,
+    ErrorCode.TOO_MANY_LINKS: RequestRefused,
     ErrorCode.CHUNK_MISMATCH: Corruption,
     ErrorCode.MANIFEST_UNKNOWN: RequestRefused,
     ErrorCode.CURSOR_RESET: CursorReset,

@@ -24,6 +24,7 @@ from backend_server.domain.verdicts import (
 from backend_server.protocol.errors import ErrorCode
 from backend_server.protocol.identity import ManifestId
 from backend_server.protocol.messages import (
+    DentryChange,
     CreateNode,
     DentryState,
     KnownHead,
@@ -197,6 +198,14 @@ def test_placing_moves_a_node_s_ctime_forward_only_and_leaves_folders_alone() ->
         assert {each.node_id for each in verdict.nodes} == moved
         for each in verdict.nodes:
             assert (each.ctime_ns, each.attributes_version, each.mtime_ns) == (11, 7, 10)
+
+
+def test_each_placed_node_takes_the_time_of_its_own_change() -> None:
+    changes = [DentryChange(B, b"file", FILE, 0), DentryChange(ROOT, b"f", 0, FILE, 12)]
+    operation = PlaceNodes(0, 0, changes, 99)
+    verdict = decide_place_nodes(tree(), operation, sequence=NEXT)
+    assert isinstance(verdict, Change)
+    assert [(each.node_id, each.ctime_ns) for each in verdict.nodes] == [(FILE, 12)]
 
 
 CREATES: list[tuple[str, CreateNode, Verdict | None]] = [
