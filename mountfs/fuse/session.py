@@ -23,7 +23,7 @@ from mountfs.fuse.native_messages import native_messages
 from mountfs.fuse.operations import Operations
 from mountfs.fuse.reading_turn import ReadingTurn
 from mountfs.fuse.trio_shim import TrioShim
-from mountfs.vfs.interface import FileSystem, Inode
+from mountfs.vfs.interface import FileSystem
 
 _LOG = logging.getLogger(__name__)
 

@@ -87,7 +87,7 @@ class LocalChanges:
                 self._counter.next(),
                 at_ns,
                 self._clock.monotonic_s(),
-            )  # fmt: skip
+            )
         )
 
     def put_dentry(self, row: LocalDentry) -> None:

@@ -1,10 +1,8 @@
 """Random calls, made on a local folder and on a mount; answers and everything in them compared."""
 
-import errno
 import os
 import shutil
 import stat
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -26,7 +24,7 @@ STRANGE_NAMES: Final = (
 )  # fmt: skip
 
 paths = st.one_of(
-    st.sampled_from(NAMES), st.sampled_from(NAMES), st.sampled_from(NAMES), st.sampled_from(STRANGE_NAMES)
+    *[st.sampled_from(NAMES)] * 3, st.sampled_from(STRANGE_NAMES)
 )  # fmt: skip
 handles = st.sampled_from(("h", "i", "j"))
 actors = st.sampled_from((0, 0, 0, 1, 1, 2))

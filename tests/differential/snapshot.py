@@ -42,7 +42,10 @@ class Times:
 
 
 def snapshot(root: Path, times: Times) -> dict[str, Fact]:
-    """Return everything in `root` by path; leaves the access times of files alone. Needs root's rights."""
+    """Return everything in `root` by path.
+
+    Leaves the access times of files alone, which needs root's rights.
+    """
     found: dict[str, Fact] = {}
     first_path: dict[int, str] = {}
     _walk(root, "", found, first_path, times)

@@ -24,8 +24,8 @@ from backend_server.domain.verdicts import (
 from backend_server.protocol.errors import ErrorCode
 from backend_server.protocol.identity import ManifestId
 from backend_server.protocol.messages import (
-    DentryChange,
     CreateNode,
+    DentryChange,
     DentryState,
     KnownHead,
     NewContent,
