@@ -4,7 +4,7 @@ MountError
 + FileSystemError            the calling program asked for the impossible
   - NoSuchEntry  EntryExists  NotADirectory  IsADirectory  DirectoryNotEmpty  NameTooLong
   - OperationNotPermitted  AccessDenied  CrossDeviceLink  InvalidArgument  ReadOnlyMount
-  - BadHandle  FileTooLarge  NotSupported  NoAttribute  TooManyLinks
+  - BadHandle  FileTooLarge  NotSupported  NoAttribute  AttributesFull  TooManyLinks
 + Unavailable                try again later; nothing is lost
   - Offline  ServerBusy(retry_after_s)  DeadlinePassed
 + LocalStorageError          this device's disk
@@ -72,6 +72,9 @@ class NotSupported(FileSystemError): ...
 
 
 class NoAttribute(FileSystemError): ...
+
+
+class AttributesFull(FileSystemError): ...
 
 
 class TooManyLinks(FileSystemError): ...

@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
+from backend_server.protocol.extended_attributes import unpack_xattrs
 from mountfs.errors import (
     BadHandle,
     DirectoryNotEmpty,
@@ -34,6 +35,7 @@ from mountfs.vfs.interface import (
     RenameFlags,
     Statistics,
 )
+from mountfs.vfs.xattrs import value_of, with_value, without_value
 
 NAME_BYTES_MAX = 255
 _NOBODY = Caller(uid=65_534, gid=65_534, pid=0)
@@ -51,6 +53,7 @@ class _Node:
     handles: int = 0
     data: bytearray = field(default_factory=bytearray)
     target: bytes = b""
+    xattrs: bytes = b""
     entries: dict[bytes, "_Entry"] = field(default_factory=dict)
     parent: Inode = ROOT_INODE
     atime_ns: int = 0
@@ -131,6 +134,22 @@ class MemoryFileSystem:
         if not stat.S_ISLNK(node.mode):
             raise InvalidArgument
         return node.target
+
+    async def get_xattr(self, inode: Inode, name: bytes) -> bytes:
+        return value_of(self._node(inode).xattrs, name)
+
+    async def list_xattrs(self, inode: Inode) -> Sequence[bytes]:
+        return list(unpack_xattrs(self._node(inode).xattrs))
+
+    async def set_xattr(self, inode: Inode, name: bytes, value: bytes) -> None:
+        node = self._node(inode)
+        node.xattrs = with_value(node.xattrs, name, value)
+        node.changed()
+
+    async def remove_xattr(self, inode: Inode, name: bytes) -> None:
+        node = self._node(inode)
+        node.xattrs = without_value(node.xattrs, name)
+        node.changed()
 
     async def make_folder(
         self, parent: Inode, name: bytes, mode: int, caller: Caller

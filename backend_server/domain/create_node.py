@@ -58,6 +58,7 @@ def decide_create_node(
         rdev=operation.rdev,
         charged_bytes=0 if content is None else content.charged_bytes,
         created_at_ms=now_ms,
+        xattrs=operation.xattrs,
     )
     return Change(
         kind=EntryKind.CREATED,

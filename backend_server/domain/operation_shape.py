@@ -4,6 +4,10 @@ from typing import Final, assert_never
 
 from backend_server.domain.verdicts import MALFORMED, Rejection, refused
 from backend_server.protocol.errors import ErrorCode
+from backend_server.protocol.extended_attributes import (
+    ExtendedAttributesMalformed,
+    unpack_xattrs,
+)
 from backend_server.protocol.identity import (
     DIGEST_BYTES,
     NODE_ID_MAX,
@@ -138,7 +142,16 @@ def _are_attributes(operation: CreateNode | SetAttributes) -> bool:
         and 0 <= operation.uid <= _OWNER_MAX
         and 0 <= operation.gid <= _OWNER_MAX
         and _are_times(operation.mtime_ns, operation.ctime_ns)
+        and _are_xattrs(operation.xattrs)
     )
+
+
+def _are_xattrs(packed: bytes) -> bool:
+    try:
+        unpack_xattrs(packed)
+    except ExtendedAttributesMalformed:
+        return False
+    return True
 
 
 def _are_times(mtime_ns: int, ctime_ns: int) -> bool:

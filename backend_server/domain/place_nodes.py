@@ -167,4 +167,5 @@ def _buried(node: NodeRecord, sequence: int) -> NodeRecord:
         entries=b"",
         target=b"",
         charged_bytes=0,
+        xattrs=b"",
     )

@@ -24,6 +24,7 @@ def decide_set_attributes(tree: Tree, operation: SetAttributes, *, sequence: int
         mtime_ns=operation.mtime_ns,
         ctime_ns=max(node.ctime_ns, operation.ctime_ns),
         attributes_version=sequence,
+        xattrs=operation.xattrs,
     )
     return Change(
         kind=EntryKind.ATTRIBUTES_SET, sequence=sequence, node_id=node.node_id, nodes=(changed,)

@@ -33,6 +33,7 @@ class NodeRecord(msgspec.Struct, frozen=True):
     rdev: int
     charged_bytes: int
     created_at_ms: int
+    xattrs: bytes = b""
 
     @property
     def is_live(self) -> bool:

@@ -27,6 +27,7 @@ _NODES: Final = (
         nodes.c.entries,
         nodes.c.target,
         nodes.c.rdev,
+        nodes.c.xattrs,
     )
     .where(
         nodes.c.drive_id == bindparam("drive_id"),

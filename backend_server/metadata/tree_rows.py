@@ -84,6 +84,7 @@ def store_tree(connection: Connection, drive_id: DriveId, tree: Tree) -> None:
                 node.rdev,
                 node.charged_bytes,
                 node.created_at_ms,
+                node.xattrs,
             )
             for node in tree.changed_nodes()
         ],

@@ -132,6 +132,8 @@ class NodeState(msgspec.Struct, frozen=True, array_like=True, omit_defaults=True
     entries: bytes = b""
     target: bytes = b""
     rdev: int = 0
+    xattrs: bytes = b""
+    """Packed, see extended_attributes.py; of the attributes' version."""
 
 
 class DentryState(msgspec.Struct, frozen=True, array_like=True):
@@ -329,6 +331,7 @@ class CreateNode(msgspec.Struct, frozen=True, array_like=True, tag="create"):
     target: bytes = b""
     rdev: int = 0
     content: NewContent | None = None
+    xattrs: bytes = b""
 
 
 class DentryChange(msgspec.Struct, frozen=True, array_like=True, omit_defaults=True):
@@ -379,8 +382,11 @@ class SetContent(msgspec.Struct, frozen=True, array_like=True, tag="content"):
     ctime_ns: int
 
 
-class SetAttributes(msgspec.Struct, frozen=True, array_like=True, tag="attributes"):
-    """Set mode, owner and times of a node whose attributes are of version `base_version`."""
+class SetAttributes(
+    msgspec.Struct, frozen=True, array_like=True, omit_defaults=True, tag="attributes"
+):
+    """Set mode, owner, times and extended attributes of a node whose attributes are of version
+    `base_version`."""
 
     number: int
     group: int
@@ -391,6 +397,7 @@ class SetAttributes(msgspec.Struct, frozen=True, array_like=True, tag="attribute
     gid: int
     mtime_ns: int
     ctime_ns: int
+    xattrs: bytes = b""
 
 
 Operation = CreateNode | PlaceNodes | SetContent | SetAttributes

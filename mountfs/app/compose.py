@@ -176,7 +176,7 @@ class _MountedDrive:
         plan = self._plan
         session = FuseSession(
             self._filesystem,
-            MountSettings(plan.mount_point, plan.is_read_only, plan.allow_other),
+            MountSettings(plan.mount_point, plan.is_read_only, plan.allow_other, plan.has_xattrs),
             self._invalidator,
             on_mounted=on_mounted,
         )

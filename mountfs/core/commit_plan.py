@@ -41,6 +41,7 @@ class NodeChange(NamedTuple):
     rdev: int
     is_created: bool
     touched: int
+    xattrs: bytes = b""
 
 
 class DentryRow(NamedTuple):
@@ -315,7 +316,7 @@ class _Plan:
             self._put(
                 SetAttributes(
                     self._number(), 0, node.node_id, node.attributes_version, node.mode,
-                    node.uid, node.gid, times.mtime_ns, times.ctime_ns,
+                    node.uid, node.gid, times.mtime_ns, times.ctime_ns, node.xattrs,
                 ),
                 node.touched, (), (),
             )  # fmt: skip
@@ -340,7 +341,7 @@ class _Plan:
             CreateNode(
                 self._number(), group, row.parent, row.name, node.node_id, NodeKind(node.kind),
                 node.mode, node.uid, node.gid, mtime_ns, ctime_ns, node.target, node.rdev,
-                content.new_content if content is not None else None,
+                content.new_content if content is not None else None, node.xattrs,
             ),
             node.touched,
             [row.touched],

@@ -25,6 +25,7 @@ _ERRNO: Final[dict[type[BaseException], int]] = {
     errors.FileTooLarge: errno.EFBIG,
     errors.NotSupported: errno.EOPNOTSUPP,
     errors.NoAttribute: errno.ENODATA,
+    errors.AttributesFull: errno.ENOSPC,
     errors.TooManyLinks: errno.EMLINK,
     errors.FileSystemError: errno.EINVAL,
     errors.Offline: errno.ENETUNREACH,

@@ -51,17 +51,24 @@ _RENAME_FLAGS: Final = {
     int(pyfuse3.RENAME_EXCHANGE): RenameFlags.EXCHANGE,
 }
 
+OperationsT = TypeVar("OperationsT", bound="Operations")
 P = ParamSpec("P")
 T = TypeVar("T")
-Handler = Callable[Concatenate["Operations", P], Coroutine[Any, Any, T]]
 
 
-def _handler(deadline_s: float) -> Callable[[Handler[P, T]], Handler[P, T]]:
+def _handler(
+    deadline_s: float,
+) -> Callable[
+    [Callable[Concatenate[OperationsT, P], Coroutine[Any, Any, T]]],
+    Callable[Concatenate[OperationsT, P], Coroutine[Any, Any, T]],
+]:
     """Wrap a handler: a deadline, and no exception but FUSEError."""
 
-    def wrap(handler: Handler[P, T]) -> Handler[P, T]:
+    def wrap(
+        handler: Callable[Concatenate[OperationsT, P], Coroutine[Any, Any, T]],
+    ) -> Callable[Concatenate[OperationsT, P], Coroutine[Any, Any, T]]:
         @functools.wraps(handler)
-        async def answer(self: "Operations", /, *args: P.args, **kwargs: P.kwargs) -> T:
+        async def answer(self: OperationsT, /, *args: P.args, **kwargs: P.kwargs) -> T:
             deadlines = self._deadlines
             task = current_task()
             deadlines.due_at_s[task] = trio.current_time() + deadline_s
@@ -82,9 +89,10 @@ def _handler(deadline_s: float) -> Callable[[Handler[P, T]], Handler[P, T]]:
 class Operations(pyfuse3.Operations):
     """One instance serves one mount. Handlers that are not here answer ENOSYS.
 
-    ENOSYS is the answer wanted for getxattr (asked before every write otherwise), listxattr,
-    setxattr, removexattr, access (the kernel checks: default_permissions), flush (`release` is
-    all that the file system needs) and poll: the kernel asks each once and never again.
+    ENOSYS is the answer wanted for getxattr (asked before every write otherwise) and the other
+    calls for extended attributes (see `OperationsWithXattrs`), access (the kernel checks:
+    default_permissions), flush (`release` is all that the file system needs) and poll: the kernel
+    asks each once and never again.
     """
 
     # "." and ".." of an inode are only asked for by NFS export, which a mount by inode table
@@ -328,6 +336,29 @@ class Operations(pyfuse3.Operations):
         reply.f_ffree = reply.f_favail = statistics.files_free
         reply.f_namemax = statistics.name_bytes_max
         return reply
+
+
+class OperationsWithXattrs(Operations):
+    """For mounts with `--xattrs`: each write(2) then costs one request more, since the kernel asks
+    for `security.capability` first."""
+
+    @_handler(DEADLINE_S)
+    async def getxattr(self, inode: int, name: bytes, ctx: pyfuse3.RequestContext) -> bytes:
+        return await self._filesystem.get_xattr(Inode(inode), name)
+
+    @_handler(DEADLINE_S)
+    async def listxattr(self, inode: int, ctx: pyfuse3.RequestContext) -> Sequence[bytes]:
+        return await self._filesystem.list_xattrs(Inode(inode))
+
+    @_handler(DEADLINE_S)
+    async def setxattr(
+        self, inode: int, name: bytes, value: bytes, ctx: pyfuse3.RequestContext
+    ) -> None:
+        await self._filesystem.set_xattr(Inode(inode), name, value)
+
+    @_handler(DEADLINE_S)
+    async def removexattr(self, inode: int, name: bytes, ctx: pyfuse3.RequestContext) -> None:
+        await self._filesystem.remove_xattr(Inode(inode), name)
 
 
 def _is_cancellation(error: BaseException) -> bool:

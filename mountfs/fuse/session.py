@@ -20,7 +20,7 @@ from mountfs.fuse.kernel_tuning import tune_mount
 from mountfs.fuse.mount_table import find_mount
 from mountfs.fuse.mounting import mount_options
 from mountfs.fuse.native_messages import native_messages
-from mountfs.fuse.operations import Operations
+from mountfs.fuse.operations import Operations, OperationsWithXattrs
 from mountfs.fuse.reading_turn import ReadingTurn
 from mountfs.fuse.trio_shim import TrioShim
 from mountfs.vfs.interface import FileSystem
@@ -41,6 +41,7 @@ class MountSettings:
     mount_point: Path
     is_read_only: bool = False
     allow_other: bool = False
+    has_xattrs: bool = False
 
 
 class PyfuseNotifications:
@@ -73,7 +74,8 @@ class FuseSession:
         self._on_mounted = on_mounted
         self._deadlines = RequestDeadlines()
         self._turn = ReadingTurn()
-        self._operations = Operations(
+        operations = OperationsWithXattrs if settings.has_xattrs else Operations
+        self._operations = operations(
             filesystem, self._deadlines, self._turn, on_init=self._on_init
         )
         self._answering = trio.CancelScope()

@@ -108,7 +108,7 @@ class LocalChanges:
     def put_node(self, node: LocalNode) -> None:
         """Store a made or changed node as it is."""
         self._database.execute(
-            "INSERT OR REPLACE INTO local_node VALUES (?,?,?,?,?,?,?,?,?,?,?,?)", tuple(node)
+            "INSERT OR REPLACE INTO local_node VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?)", tuple(node)
         )
         self.nodes[node.node_id] = node
 

@@ -11,7 +11,7 @@ _REMEMBERED_MAX: Final = 8192
 
 _COLUMNS = (
     "node_id, kind, mode, uid, gid, mtime_ns, ctime_ns, attributes_version, size_bytes, "
-    "revision, manifest_id, entries, target, rdev"
+    "revision, manifest_id, entries, target, rdev, xattrs"
 )
 
 
@@ -111,7 +111,7 @@ class Mirror:
             [(state.parent, state.name) for state in dentries if not state.node_id],
         )
         execute_many(
-            f"INSERT OR REPLACE INTO node ({_COLUMNS}) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
+            f"INSERT OR REPLACE INTO node ({_COLUMNS}) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
             [tuple(record_of(state)) for state in nodes if state.kind is not NodeKind.REMOVED],
         )
         execute_many(

@@ -22,6 +22,7 @@ class NodeRecord(NamedTuple):
     entries: bytes
     target: bytes
     rdev: int
+    xattrs: bytes = b""
 
     @property
     def is_folder(self) -> bool:
@@ -47,6 +48,7 @@ class LocalNode(NamedTuple):
     rdev: int
     is_created: bool
     touched: int
+    xattrs: bytes = b""
 
 
 class LocalDentry(NamedTuple):
@@ -82,4 +84,5 @@ def record_of(state: NodeState) -> NodeRecord:
         state.entries,
         state.target,
         state.rdev,
+        state.xattrs,
     )

@@ -24,7 +24,8 @@ CREATE TABLE node (
     manifest_id         BLOB    NOT NULL,
     entries             BLOB    NOT NULL,
     target              BLOB    NOT NULL,
-    rdev                INTEGER NOT NULL
+    rdev                INTEGER NOT NULL,
+    xattrs              BLOB    NOT NULL DEFAULT x''
 );
 
 -- The mirror: (parent, name) leads to node_id. What leads to nothing has no row.
@@ -52,7 +53,8 @@ CREATE TABLE local_node (
     target              BLOB    NOT NULL,
     rdev                INTEGER NOT NULL,
     is_created          INTEGER NOT NULL,
-    touched             INTEGER NOT NULL
+    touched             INTEGER NOT NULL,
+    xattrs              BLOB    NOT NULL DEFAULT x''
 );
 
 -- Dentries changed here: (parent, name) leads to node_id (0: to nothing) for programs, and to

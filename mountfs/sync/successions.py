@@ -119,6 +119,11 @@ def _adopt_attributes(state: StateStore, old: NodeRecord, new: NodeRecord) -> No
     changes: LocalChanges = state.changes
     changes.drop_node(old.node_id)
     adopted = old._replace(
-        mode=new.mode, uid=new.uid, gid=new.gid, mtime_ns=new.mtime_ns, ctime_ns=new.ctime_ns
+        mode=new.mode,
+        uid=new.uid,
+        gid=new.gid,
+        mtime_ns=new.mtime_ns,
+        ctime_ns=new.ctime_ns,
+        xattrs=new.xattrs,
     )
     state.tree.set_attributes(adopted)

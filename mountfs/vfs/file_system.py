@@ -9,6 +9,7 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from typing import Protocol
 
+from backend_server.protocol.extended_attributes import unpack_xattrs
 from backend_server.protocol.messages import NodeKind
 from mountfs.errors import (
     BadHandle,
@@ -41,6 +42,7 @@ from mountfs.vfs.listing import Listing
 from mountfs.vfs.names import Names
 from mountfs.vfs.prefetch import TreePrefetch
 from mountfs.vfs.space import Space
+from mountfs.vfs.xattrs import value_of, with_value, without_value
 
 FILE_SIZE_BYTES_MAX = 1 << 50
 
@@ -133,6 +135,30 @@ class DriveFileSystem(Names):
             raise InvalidArgument("not a symlink")
         self._accessed(inode, record)
         return record.target
+
+    # Extended attributes ---------------------------------------------------------------------
+
+    async def get_xattr(self, inode: Inode, name: bytes) -> bytes:
+        return value_of(self.record(inode).xattrs, name)
+
+    async def list_xattrs(self, inode: Inode) -> Sequence[bytes]:
+        return list(unpack_xattrs(self.record(inode).xattrs))
+
+    async def set_xattr(self, inode: Inode, name: bytes, value: bytes) -> None:
+        self._set_xattrs(inode, with_value(self.record(inode).xattrs, name, value))
+
+    async def remove_xattr(self, inode: Inode, name: bytes) -> None:
+        self._set_xattrs(inode, without_value(self.record(inode).xattrs, name))
+
+    def _set_xattrs(self, inode: Inode, xattrs: bytes) -> None:
+        self.check_writable()
+        record = self.record(inode)
+        if xattrs == record.xattrs:
+            return
+        with self.state.database.transaction():
+            now_ns = self.state.clock.wall_ns()
+            self._set_record(inode, record._replace(xattrs=xattrs, ctime_ns=now_ns))
+        self.on_local_change()
 
     async def statistics(self) -> Statistics:
         return self._space.statistics()

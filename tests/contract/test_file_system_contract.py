@@ -10,6 +10,7 @@ import pytest
 from fakes.surroundings import lonely_file_system
 from memory_file_system import MemoryFileSystem
 from mountfs.errors import (
+    AttributesFull,
     BadHandle,
     DirectoryNotEmpty,
     EntryExists,
@@ -17,8 +18,10 @@ from mountfs.errors import (
     InvalidArgument,
     IsADirectory,
     NameTooLong,
+    NoAttribute,
     NoSuchEntry,
     NotADirectory,
+    NotSupported,
     OperationNotPermitted,
 )
 from mountfs.vfs.interface import (
@@ -434,6 +437,44 @@ async def test_a_renamed_node_was_changed_and_not_written(fs: FileSystem) -> Non
     after = await fs.get_attributes(inode)
     assert after.ctime_ns > before.ctime_ns
     assert after.mtime_ns == before.mtime_ns
+
+
+async def test_extended_attributes_are_kept_and_listed(fs: FileSystem) -> None:
+    inode = await put(fs, b"f", b"x")
+    before = await fs.get_attributes(inode)
+    await fs.set_xattr(inode, b"user.b", b"2")
+    await fs.set_xattr(inode, b"user.a", b"\0\xff")
+    await fs.set_xattr(inode, b"user.b", b"")
+    assert list(await fs.list_xattrs(inode)) == [b"user.a", b"user.b"]
+    assert await fs.get_xattr(inode, b"user.a") == b"\0\xff"
+    assert await fs.get_xattr(inode, b"user.b") == b""
+    assert (await fs.get_attributes(inode)).ctime_ns > before.ctime_ns
+    await fs.remove_xattr(inode, b"user.a")
+    for missing in (b"user.a", b"security.capability"):
+        with pytest.raises(NoAttribute):
+            await fs.get_xattr(inode, missing)
+    with pytest.raises(NoAttribute):
+        await fs.remove_xattr(inode, b"user.a")
+    assert list(await fs.list_xattrs(inode)) == [b"user.b"]
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "error"),
+    [
+        (b"security.capability", b"x", NotSupported),
+        (b"trusted.x", b"x", NotSupported),
+        (b"user.", b"x", InvalidArgument),
+        (b"user.big", bytes(5000), AttributesFull),
+        (b"user." + b"n" * 251, b"x", AttributesFull),
+    ],
+)
+async def test_attributes_that_cannot_be_kept_change_nothing(
+    fs: FileSystem, name: bytes, value: bytes, error: type[FileSystemError]
+) -> None:
+    inode = await put(fs, b"f", b"x")
+    with pytest.raises(error):
+        await fs.set_xattr(inode, name, value)
+    assert list(await fs.list_xattrs(inode)) == []
 
 
 async def test_times_follow_changes(fs: FileSystem) -> None:

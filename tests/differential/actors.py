@@ -70,7 +70,7 @@ def _serve(requests: "Connection[object, object]", user: User) -> None:
     if os.getuid() == 0:
         os.setgroups(user.groups)
         os.setresgid(user.groups[0], user.groups[0], user.groups[0])
-        os.setresuid(user.uid, user.uid, user.uid)
+        os.setresuid(user.uid, user.uid, 0)
     desk = Desk()
     while True:
         try:
@@ -83,7 +83,7 @@ def _serve(requests: "Connection[object, object]", user: User) -> None:
         assert isinstance(request, Path) or hasattr(request, "make"), request
         if isinstance(request, Path):
             desk.close_all()
-            os.chdir(request)
+            _enter(request, user)
             requests.send(None)
             continue
         try:
@@ -91,6 +91,14 @@ def _serve(requests: "Connection[object, object]", user: User) -> None:
         except OSError as error:
             answer = Refused(error.errno or 0)
         requests.send(answer)
+
+
+def _enter(folder: Path, user: User) -> None:
+    """Go to `folder` as the test's own user: what is above it need not be open to others."""
+    _, _, saved_uid = os.getresuid()
+    os.seteuid(saved_uid)
+    os.chdir(folder)
+    os.seteuid(user.uid)
 
 
 @contextmanager

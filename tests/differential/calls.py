@@ -269,6 +269,47 @@ class SetTimes:
 
 
 @dataclass(frozen=True)
+class SetXattr:
+    """`flags`: os.XATTR_CREATE or os.XATTR_REPLACE."""
+
+    path: str
+    name: str
+    value: bytes
+    flags: int = 0
+    follow: bool = True
+
+    def make(self, desk: Desk) -> None:
+        os.setxattr(self.path, self.name, self.value, self.flags, follow_symlinks=self.follow)
+
+
+@dataclass(frozen=True)
+class GetXattr:
+    path: str
+    name: str
+
+    def make(self, desk: Desk) -> bytes:
+        return os.getxattr(self.path, self.name)
+
+
+@dataclass(frozen=True)
+class ListXattrs:
+    path: str
+    follow: bool = True
+
+    def make(self, desk: Desk) -> list[str]:
+        return sorted(os.listxattr(self.path, follow_symlinks=self.follow))
+
+
+@dataclass(frozen=True)
+class RemoveXattr:
+    path: str
+    name: str
+
+    def make(self, desk: Desk) -> None:
+        os.removexattr(self.path, self.name)
+
+
+@dataclass(frozen=True)
 class MakeFolder:
     path: str
     mode: int = 0o755

@@ -3,6 +3,7 @@
 import os
 import shutil
 import stat
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -51,6 +52,8 @@ times_ns = st.one_of(
     st.tuples(*[st.sampled_from((0, 1, 86_400_000_000_001, 999_999_999_999_999_999))] * 2),
 )
 
+xattr_names = st.sampled_from(("user.a", "user.b", "user." + "n" * 250, "user.", "nothing"))
+
 _A_FIFO_WOULD_WAIT: Final = os.O_NONBLOCK
 
 
@@ -75,12 +78,14 @@ class Site:
     top: Path
     actors: list[Actor]
     root: Path = field(init=False)
+    _run: Path = field(init=False)
     times: Times = field(init=False)
 
     def begin(self, number: int) -> None:
         """Go to a new empty folder, that everybody may write."""
-        self.root = self.top / f"run-{number}"
-        self.root.mkdir()
+        self._run = self.top / f"run-{number}"
+        self.root = self._run / "around" / "root"  # links to ".." lead around, and no further
+        self.root.mkdir(parents=True)
         self.root.chmod(0o777)
         self.times = Times()
         for actor in self.actors:
@@ -89,7 +94,7 @@ class Site:
     def end(self) -> None:
         for actor in self.actors:
             actor.enter(self.top)
-        shutil.rmtree(self.root)
+        shutil.rmtree(self._run)
 
 
 def what_is_known_to_differ(call: Call, expected: object, found: object) -> bool:
@@ -101,10 +106,12 @@ class SameAsLocal(RuleBasedStateMachine):
     """Subclasses give `sites`: the oracle first."""
 
     sites: tuple[Site, Site]
+    before_each: Callable[[], None] = staticmethod(lambda: None)
     _runs_count = 0
 
     @initialize()
     def begin(self) -> None:
+        self.before_each()
         SameAsLocal._runs_count += 1
         for site in self.sites:
             site.begin(SameAsLocal._runs_count)
@@ -220,6 +227,31 @@ class SameAsLocal(RuleBasedStateMachine):
     @rule(actor=actors, path=paths, size=sizes)
     def truncate(self, actor: int, path: str, size: int) -> None:
         self._both(actor, calls.Truncate(path, size))
+
+    @rule(
+        actor=actors,
+        path=paths,
+        name=xattr_names,
+        value=st.sampled_from((b"", b"x", b"\0\xff" * 20)),
+        flags=st.sampled_from((0, 0, os.XATTR_CREATE, os.XATTR_REPLACE)),
+        follow=st.booleans(),
+    )
+    def set_xattr(
+        self, actor: int, path: str, name: str, value: bytes, flags: int, follow: bool
+    ) -> None:
+        self._both(actor, calls.SetXattr(path, name, value, flags, follow))
+
+    @rule(actor=actors, path=paths, name=xattr_names)
+    def get_xattr(self, actor: int, path: str, name: str) -> None:
+        self._both(actor, calls.GetXattr(path, name))
+
+    @rule(actor=actors, path=paths, follow=st.booleans())
+    def list_xattrs(self, actor: int, path: str, follow: bool) -> None:
+        self._both(actor, calls.ListXattrs(path, follow))
+
+    @rule(actor=actors, path=paths, name=xattr_names)
+    def remove_xattr(self, actor: int, path: str, name: str) -> None:
+        self._both(actor, calls.RemoveXattr(path, name))
 
     # Handles ---------------------------------------------------------------------------------
 

@@ -11,6 +11,7 @@ from hypothesis.stateful import run_state_machine_as_test
 from differential.actors import actors_of
 from differential.machine import USERS, SameAsLocal, Site
 from harness.fixtures import NewDevice, NewMount
+from harness.mount import Mount
 
 pytestmark = [
     pytest.mark.fuse,
@@ -23,21 +24,21 @@ STEPS = int(os.environ.get("DIFFERENTIAL_STEPS", "40"))
 
 
 @pytest.fixture
-def sites(tmp_path: Path, device: NewDevice, mounted: NewMount) -> Iterator[tuple[Site, Site]]:
-    mount = mounted(device(), "--allow-other")
+def mount(device: NewDevice, mounted: NewMount) -> Mount:
+    return mounted(device(), "--allow-other", "--xattrs")
+
+
+@pytest.fixture
+def sites(tmp_path: Path, mount: Mount) -> Iterator[tuple[Site, Site]]:
     local = tmp_path / "local"
     local.mkdir()
-    for folder in tmp_path.parents[:3]:
-        folder.chmod(folder.stat().st_mode | 0o011)
-    (tmp_path / "laptop").chmod(0o755)
-    tmp_path.chmod(0o755)
     with actors_of(USERS) as at_home, actors_of(USERS) as on_mount:
         yield Site("local", local, at_home), Site("mount", mount.path, on_mount)
 
 
-def test_random_calls(sites: tuple[Site, Site]) -> None:
+def test_random_calls(sites: tuple[Site, Site], mount: Mount) -> None:
     class Machine(SameAsLocal):
-        pass
+        before_each = staticmethod(mount.watch_for_hanging)
 
     Machine.sites = sites
     run_state_machine_as_test(

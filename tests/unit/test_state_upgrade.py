@@ -28,6 +28,8 @@ _AFTER_VERSION_2 = (
     "DROP INDEX subfolder",
     "ALTER TABLE dentry DROP COLUMN is_folder",
     "ALTER TABLE local_dentry DROP COLUMN at_ns",
+    "ALTER TABLE node DROP COLUMN xattrs",
+    "ALTER TABLE local_node DROP COLUMN xattrs",
     "DROP TABLE access_time",
 )
 

@@ -31,6 +31,7 @@ nodes = Table(
     Column("rdev", BigInteger, nullable=False),
     Column("charged_bytes", BigInteger, nullable=False),  # against the quota; 0 in a tombstone
     Column("created_at_ms", BigInteger, nullable=False),
+    Column("xattrs", LargeBinary, nullable=False),  # packed; empty: none
     sqlite_with_rowid=False,
 )
 Index("ix_nodes_sequence", nodes.c.drive_id, nodes.c.sequence)
