@@ -104,9 +104,7 @@ def device(tmp_path: Path, request: pytest.FixtureRequest) -> NewDevice:
 
 
 @pytest.fixture
-def mounted(
-    watched: Watched, device: NewDevice, new_server: NewServer
-) -> Iterator[NewMount]:
+def mounted(watched: Watched, device: NewDevice, new_server: NewServer) -> Iterator[NewMount]:
     """Make mounts that answer. They are unmounted and their daemons ended whatever happens."""
     with ExitStack() as at_end:
 
