@@ -46,6 +46,12 @@ class LocalChanges:
         for row in self._database.execute("SELECT * FROM local_node").fetchall():
             node = LocalNode._make(row)
             self.nodes[node.node_id] = node._replace(is_created=bool(node.is_created))
+        for row in self.dentries.values():
+            folder = self.nodes.get(row.parent)
+            if folder is not None and row.at_ns and row.touched > folder.touched:
+                self.nodes[row.parent] = folder._replace(
+                    mtime_ns=row.at_ns, ctime_ns=row.at_ns, touched=row.touched
+                )
 
     def names_in(self, parent: int) -> Mapping[bytes, int]:
         """Return name to node (0: to nothing) of the dentries changed in a folder."""

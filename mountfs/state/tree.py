@@ -145,14 +145,16 @@ class LocalTree:
         """Make a node that the server has not seen; it needs a dentry next."""
         self._changes.put_node(self._local(record, is_created=True))
 
-    def set_folder_times(self, record: NodeRecord) -> None:
-        """Take the times of `record` for a folder whose entries changed.
+    def set_folder_times(self, record: NodeRecord, name: bytes) -> None:
+        """Take the times of `record` for a folder in which `name` changed at `record.mtime_ns`.
 
-        Kept in memory only while the folder is changed anyway: thousands of files made in it
-        would each write its row, and a crash costs no more than a folder's last times.
+        Thousands of files made in a folder would each write its row, so a folder that is changed
+        anyway is changed in memory only, as long as the dentry's row has the time too: `load` of
+        `LocalChanges` takes it from there.
         """
         old = self._changes.nodes.get(record.node_id)
-        if old is None:
+        row = self._changes.dentries.get((record.node_id, name))
+        if old is None or row is None or row.at_ns != record.mtime_ns:
             self.set_attributes(record)
             return
         self._changes.nodes[record.node_id] = old._replace(

@@ -64,7 +64,7 @@ class Names(View):
         now_ns = self.state.clock.wall_ns()
         with self.state.database.transaction():
             self.tree.set_child(folder.node_id, name, record.node_id, at_ns=now_ns)
-            self.touch_folder(folder, now_ns)
+            self.touch_folder(folder, name, now_ns)
         self.table.count_lookup(inode)
         self.on_local_change()
         return self.attributes(inode)
@@ -121,9 +121,9 @@ class Names(View):
             self.tree.set_child(to_folder.node_id, to_name, record.node_id, at_ns=now_ns)
             if victim is not None and not is_exchange:
                 self.unlinked(victim)
-            self.touch_folder(folder, now_ns)
+            self.touch_folder(folder, name, now_ns)
             if to_folder.node_id != folder.node_id:
-                self.touch_folder(to_folder, now_ns)
+                self.touch_folder(to_folder, to_name, now_ns)
         self.on_local_change()
 
     def made(
@@ -165,7 +165,7 @@ class Names(View):
         with self.state.database.transaction():
             self.tree.create(record)
             self.tree.set_child(folder.node_id, name, record.node_id, at_ns=now_ns)
-            self.touch_folder(folder, now_ns)
+            self.touch_folder(folder, name, now_ns)
         inode = self.inode_of(record.node_id)
         self.access_times.read(inode, now_ns)
         self.table.count_lookup(inode)
@@ -174,7 +174,8 @@ class Names(View):
 
     def _remove(self, folder: NodeRecord, name: bytes, record: NodeRecord) -> None:
         with self.state.database.transaction():
-            self.tree.set_child(folder.node_id, name, 0)
+            now_ns = self.state.clock.wall_ns()
+            self.tree.set_child(folder.node_id, name, 0, at_ns=now_ns)
             self.unlinked(record)
-            self.touch_folder(folder, self.state.clock.wall_ns())
+            self.touch_folder(folder, name, now_ns)
         self.on_local_change()

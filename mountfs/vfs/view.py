@@ -126,11 +126,11 @@ class View:
             raise NoSuchEntry(f"{name!r}")
         return folder, record
 
-    def touch_folder(self, folder: NodeRecord, now_ns: int) -> None:
-        """A folder's times follow its entries."""
+    def touch_folder(self, folder: NodeRecord, name: bytes, now_ns: int) -> None:
+        """A folder's times follow its entries, of which `name` changed."""
         current = self.tree.node(folder.node_id)
         if current is not None:
-            self.tree.set_folder_times(current._replace(mtime_ns=now_ns, ctime_ns=now_ns))
+            self.tree.set_folder_times(current._replace(mtime_ns=now_ns, ctime_ns=now_ns), name)
 
     def unlinked(self, record: NodeRecord) -> None:
         """A dentry of the node was taken away: if it was the last, only handles hold it."""
