@@ -32,6 +32,7 @@ from backend_server.blocks.worker_threads import InlineThreads, Threads, WorkerT
 from backend_server.clock import wall_clock_ms
 from backend_server.config import ServerConfig
 from backend_server.data_folder import load_existing_key
+from backend_server.maintenance.compact import compact_for_ever
 from backend_server.maintenance.reap import reap_for_ever
 from backend_server.metadata.connections import Connections
 from backend_server.metadata.database import Database
@@ -41,6 +42,7 @@ from backend_server.notify.change_hub import ChangeHub
 from backend_server.services.announce_upload import AnnounceUpload
 from backend_server.services.authenticate import Authenticate
 from backend_server.services.commit_operations import CommitOperations
+from backend_server.services.compact_journal import CompactJournal
 from backend_server.services.create_account import CreateAccount
 from backend_server.services.devices import ListDevices, RevokeDevice
 from backend_server.services.fetch_blocks import FetchBlocks
@@ -102,10 +104,13 @@ class ServerApp:
     store: BlockStore
     hub: ChangeHub
     reap_uploads: ReapUploads
+    compact_journal: CompactJournal
 
     async def run_maintenance(self) -> None:
         """Do what must be done now and then; the caller owns the task."""
-        await reap_for_ever(self.reap_uploads)
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(reap_for_ever, self.reap_uploads)
+            tasks.start_soon(compact_for_ever, self.compact_journal)
 
     def begin_shutdown(self) -> None:
         """Answer all waiting polls, now and from now on."""
@@ -196,6 +201,7 @@ async def build_app(config: ServerConfig, *, seams: Seams | None = None) -> Serv
         store=store,
         hub=hub,
         reap_uploads=ReapUploads(database, clock_ms=seams.clock_ms),
+        compact_journal=CompactJournal(database, clock_ms=seams.clock_ms),
     )
 
 

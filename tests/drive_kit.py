@@ -43,6 +43,7 @@ from backend_server.protocol.messages import (
 )
 from backend_server.services.announce_upload import AnnounceUpload
 from backend_server.services.commit_operations import CommitOperations
+from backend_server.services.compact_journal import CompactJournal
 from backend_server.services.create_drive import create_drive
 from backend_server.services.fetch_manifests import FetchManifests
 from backend_server.services.key_wrap import (
@@ -92,6 +93,7 @@ class DriveKit:
     poll_changes: PollChanges
     announce_upload: AnnounceUpload
     reap_uploads: ReapUploads
+    compact_journal: CompactJournal
     fetch_manifests: FetchManifests
     numbers: dict[int, int] = field(default_factory=dict)
     node_ids: "count[int]" = field(default_factory=lambda: count(FIRST_NODE))
@@ -148,6 +150,7 @@ async def open_drive(
         poll_changes=PollChanges(database, hub, cursor_key=CURSOR_KEY),
         announce_upload=AnnounceUpload(database, clock_ms=clock),
         reap_uploads=ReapUploads(database, clock_ms=clock),
+        compact_journal=CompactJournal(database, clock_ms=clock, rows_at_once_max=3),
         fetch_manifests=FetchManifests(database),
     )
 

@@ -38,6 +38,12 @@ class Cursor:
     sequence: Sequence
     snapshot_head: Sequence = _NOWHERE
 
+    @property
+    def needs_tombstones_from(self) -> Sequence:
+        """What was removed after this, whoever continues must be told. A snapshot begins without
+        what was removed before it."""
+        return self.snapshot_head or self.sequence
+
 
 def seal_cursor(cursor: Cursor, *, key: bytes, drive_id: DriveId, epoch: str) -> str:
     """Return the cursor as a token. Pure. `key` is 32 bytes of the server's own."""

@@ -19,6 +19,7 @@ class DriveRow(NamedTuple):
     quota_limit: int
     quota_used: int
     quota_reserved: int
+    compacted_through: Sequence
 
 
 class NewDrive(NamedTuple):
@@ -49,6 +50,7 @@ _DRIVE: Final = select(
     drives.c.quota_limit,
     drives.c.quota_used,
     drives.c.quota_reserved,
+    drives.c.compacted_through,
 ).where(drives.c.drive_id == bindparam("drive_id"))
 _DRIVE_FOR_CHANGE: Final = _DRIVE.with_for_update()
 _STORE_COUNTERS: Final = (
@@ -138,6 +140,7 @@ def insert_drive(connection: Connection, new: NewDrive, *, head_sequence: int) -
             quota_used=0,
             quota_reserved=0,
             created_at_ms=new.created_at_ms,
+            compacted_through=0,
         )
     )
     connection.execute(

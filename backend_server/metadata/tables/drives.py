@@ -10,7 +10,8 @@ from backend_server.metadata.tables.catalogue import DriveIdText, catalogue
 # `head_sequence` inside the transaction that uses them, so nobody sees 42 before 41. A new
 # `epoch` (after a restore from an old backup) makes all cursors invalid. Quota counts the charged
 # bytes (holes are free) of live heads, each node once; `quota_reserved` is the sum of
-# `reserved_bytes` over the drive's uploads.
+# `reserved_bytes` over the drive's uploads. Journal entries and tombstones of dentries up to
+# `compacted_through` are gone: a cursor before it cannot be continued.
 drives = Table(
     "drives",
     catalogue,
@@ -26,6 +27,7 @@ drives = Table(
     Column("quota_used", BigInteger, nullable=False),
     Column("quota_reserved", BigInteger, nullable=False),
     Column("created_at_ms", BigInteger, nullable=False),
+    Column("compacted_through", BigInteger, nullable=False),
 )
 
 # Keys of drives

@@ -8,7 +8,7 @@ from backend_server.metadata.tables.catalogue import DriveIdText, catalogue
 #
 # The drive's accepted changes in order, one row a sequence: who did what to which node, when.
 # The feed itself is read from the states (nodes and dentries by sequence), not from here; this is
-# the record for people, history and accounting.
+# the record for people, history and accounting, as far as it is kept (`drives.compacted_through`).
 journal = Table(
     "journal",
     catalogue,

@@ -39,9 +39,10 @@ Index("ix_nodes_sequence", nodes.c.drive_id, nodes.c.sequence)
 # Dentries
 #
 # (parent, name) leads to `node_id`; NULL is "to nothing any more", a tombstone for devices that
-# were away. Several live dentries of one node are hard links; a folder has exactly one, the root
-# none. Every live dentry's parent is a live folder, every live node but the root has a dentry,
-# and no folder is inside itself: `domain` decides so, and no row is written without it.
+# were away, kept until the journal is compacted. Several live dentries of one node are hard links;
+# a folder has exactly one, the root none. Every live dentry's parent is a live folder, every live
+# node but the root has a dentry, and no folder is inside itself: `domain` decides so, and no row
+# is written without it.
 dentries = Table(
     "dentries",
     catalogue,
