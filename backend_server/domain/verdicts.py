@@ -33,6 +33,9 @@ class NodeRecord(msgspec.Struct, frozen=True):
     rdev: int
     charged_bytes: int
     created_at_ms: int
+    conflict_of: int = 0
+    conflict_device: str = ""
+    conflict_at_ns: int = 0
 
     @property
     def is_live(self) -> bool:
@@ -61,7 +64,10 @@ class Content:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """Rows as one accepted operation leaves them, all of `sequence`."""
+    """Rows as one accepted operation leaves them, all of `sequence`.
+
+    `merged_from`: the content is the head before it with an edit of this older revision; or 0.
+    """
 
     kind: EntryKind
     sequence: int
@@ -69,6 +75,7 @@ class Change:
     nodes: tuple[NodeRecord, ...]
     dentries: tuple[DentryState, ...] = ()
     content: Content | None = None
+    merged_from: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -84,6 +84,9 @@ def store_tree(connection: Connection, drive_id: DriveId, tree: Tree) -> None:
                 node.rdev,
                 node.charged_bytes,
                 node.created_at_ms,
+                node.conflict_of,
+                node.conflict_device,
+                node.conflict_at_ns,
             )
             for node in tree.changed_nodes()
         ],

@@ -80,6 +80,8 @@ class LocalState:
     """Kind of any node (NodeKind), for folders that are removed."""
     head_of: Callable[[int], int] = field(repr=False)
     """The revision of a file that this device has seen; 0 for none, and for what is no file."""
+    mtime_of: Callable[[int], int] = field(repr=False)
+    """The mtime that the mirror has of a node, which was therefore not set here."""
 
 
 class PlannedOperation(NamedTuple):
@@ -316,6 +318,7 @@ class _Plan:
                 SetAttributes(
                     self._number(), 0, node.node_id, node.attributes_version, node.mode,
                     node.uid, node.gid, times.mtime_ns, times.ctime_ns,
+                    times.mtime_ns != state.mtime_of(node.node_id),
                 ),
                 node.touched, (), (),
             )  # fmt: skip

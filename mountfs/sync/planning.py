@@ -110,6 +110,7 @@ def plan_batch(
         held=held,
         kind_of=lambda node_id: _kind_of(state, node_id),
         head_of=lambda node_id: _head_of(state, node_id),
+        mtime_of=lambda node_id: _mtime_of(state, node_id),
     )
     return plan_commit(
         facts,
@@ -193,6 +194,11 @@ def _kind_of(state: StateStore, node_id: int) -> int:
 def _head_of(state: StateStore, node_id: int) -> int:
     record = state.mirror.node(node_id)
     return record.revision if record is not None else 0
+
+
+def _mtime_of(state: StateStore, node_id: int) -> int:
+    record = state.mirror.node(node_id)
+    return record.mtime_ns if record is not None else 0
 
 
 def _vacated(state: StateStore) -> Iterator[LocalDentry]:
