@@ -5,7 +5,7 @@ time. Small contents come back at once (they ride in the commit), large ones upl
 nobody waits for them.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Set
 from typing import NamedTuple, Protocol
 
 import structlog
@@ -119,6 +119,18 @@ class Contents:
         for overlay in self._state.overlays:
             if self._waits(overlay) and self._due_at_s(overlay) <= now_s:
                 self._start(overlay)
+
+    async def make_known(self, node_ids: Set[int]) -> None:
+        """Return when the small contents among `node_ids` are ready, or as `wait_small`.
+
+        Whether both sides wrote the same is seen by what a content is made of.
+        """
+        for overlay in self._state.overlays:
+            is_small = overlay.size_bytes <= _SMALL_BYTES_MAX
+            if overlay.node_id in node_ids and is_small and self._waits(overlay):
+                self._start(overlay)
+        if node_ids:
+            await self.wait_small()
 
     async def wait_small(self) -> None:
         """Return when the small contents that were started are ready or have failed, or soon:

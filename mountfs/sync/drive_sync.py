@@ -33,7 +33,7 @@ from mountfs.state.view_changes import ViewChanges
 from mountfs.sync.backoff import BACKOFF_MAX_S, backoff_s
 from mountfs.sync.burst import Burst
 from mountfs.sync.contents import Contents, ContentSender
-from mountfs.sync.feed import Applied, apply, pull
+from mountfs.sync.feed import Applied, apply, contents_in_doubt, pull
 from mountfs.sync.follower import Follower, PollServer
 from mountfs.sync.planning import (
     held_nodes,
@@ -235,6 +235,7 @@ class DriveSync:
             self._is_remote_ahead = True
             raise
         self._set_online(True)  # before anybody hears of what came
+        await self._contents.make_known(contents_in_doubt(self._state, pulled, answers))
         try:
             applied = apply(
                 self._state,

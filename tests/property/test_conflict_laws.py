@@ -3,6 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mountfs.core.attribute_merge import SetAttributes, merge_attributes
 from mountfs.core.conflict import (
     ContentVerdict,
     DentryVerdict,
@@ -52,6 +53,25 @@ def test_our_bytes_are_dropped_only_when_the_head_has_them(
     if verdict is ContentVerdict.KEEP:
         assert remote == expected
     assert (verdict is ContentVerdict.REVIVE) == (remote is None)
+
+
+VALUES = st.integers(0, 2)
+ATTRIBUTES = st.builds(SetAttributes, VALUES, VALUES, VALUES, VALUES, VALUES)
+
+
+@given(base=ATTRIBUTES, local=ATTRIBUTES, remote=ATTRIBUTES)
+def test_attributes_are_as_whoever_changed_them_wants(
+    base: SetAttributes, local: SetAttributes, remote: SetAttributes
+) -> None:
+    merged = merge_attributes(base=base, local=local, remote=remote)
+    for before, ours, theirs, now in zip(base[:4], local[:4], remote[:4], merged[:4], strict=True):
+        if ours != before:
+            assert now == ours, "what was set here stands"
+        elif theirs != before:
+            assert now == theirs, "what was set there, and not here, arrives"
+        else:
+            assert now == before
+    assert merged.ctime_ns >= max(local.ctime_ns, remote.ctime_ns)
 
 
 @given(

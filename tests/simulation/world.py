@@ -48,7 +48,7 @@ from mountfs.sync.drive_sync import DriveSync
 from mountfs.transport.client import ServerClient
 from mountfs.vfs.attributes import Ownership
 from mountfs.vfs.file_system import DriveFileSystem
-from mountfs.vfs.interface import Caller, Inode, RenameFlags
+from mountfs.vfs.interface import AttributeChanges, Attributes, Caller, Inode, RenameFlags
 
 CALLER = Caller(uid=0, gid=0, pid=1)
 _ROUNDS_MAX = 20
@@ -287,8 +287,34 @@ class Device:
             RenameFlags.NONE,
         )  # fmt: skip
 
+    async def link(self, path: str, to: str) -> None:
+        folder, _, name = to.rpartition("/")
+        await self.fs.make_link(await self.find(path), await self.find(folder), name.encode())
+
+    async def symlink(self, path: str, target: str) -> None:
+        folder, _, name = path.rpartition("/")
+        await self.fs.make_symlink(await self.find(folder), name.encode(), target.encode(), CALLER)
+
+    async def patch(self, path: str, offset: int, data: bytes) -> None:
+        """open, pwrite, close."""
+        opened = await self.fs.open(await self.find(path), os.O_WRONLY, CALLER)
+        await self.fs.write(opened.handle, offset, data)
+        await self.fs.release(opened.handle)
+
+    async def chmod(self, path: str, mode: int) -> None:
+        await self._set(path, AttributeChanges(mode=mode))
+
+    async def utime(self, path: str, mtime_ns: int) -> None:
+        await self._set(path, AttributeChanges(mtime_ns=mtime_ns))
+
+    async def _set(self, path: str, changes: AttributeChanges) -> None:
+        await self.fs.set_attributes(await self.find(path), changes, None, CALLER)
+
+    async def stat(self, path: str) -> Attributes:
+        return await self.fs.get_attributes(await self.find(path))
+
     async def tree(self) -> dict[str, bytes | None]:
-        """Every path, with its bytes (None for a folder)."""
+        """Every path, with its bytes (None for a folder, the target for a symlink)."""
         found: dict[str, bytes | None] = {}
 
         async def walk(inode: Inode, prefix: str) -> None:
@@ -298,6 +324,8 @@ class Device:
                 if stat.S_ISDIR(entry.attributes.mode):
                     found[path] = None
                     await walk(entry.attributes.inode, path + "/")
+                elif stat.S_ISLNK(entry.attributes.mode):
+                    found[path] = await self.fs.read_link(entry.attributes.inode)
                 else:
                     found[path] = await self.read(path)
             await self.fs.release_folder(handle)
