@@ -164,6 +164,7 @@ class _MountedDrive:
             mount_point=str(plan.mount_point),
             drive_name=drive.name,
             state=state,
+            filesystem=self._filesystem,
             sync=self._sync,
             sender=sender,
             cache=cache,

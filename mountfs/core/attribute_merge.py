@@ -6,6 +6,8 @@ it, and a file that is made in a folder sets the folder's times and nothing else
 
 from typing import NamedTuple
 
+from mountfs.core.conflict_mark import NO_CONFLICT, ConflictMark
+
 
 class SetAttributes(NamedTuple):
     """What programs can set. Times are Unix nanoseconds."""
@@ -15,6 +17,7 @@ class SetAttributes(NamedTuple):
     gid: int
     mtime_ns: int
     ctime_ns: int
+    mark: ConflictMark = NO_CONFLICT
 
 
 def merge_attributes(
@@ -34,4 +37,5 @@ def merge_attributes(
         field(base.gid, local.gid, remote.gid),
         field(base.mtime_ns, local.mtime_ns, remote.mtime_ns),
         max(local.ctime_ns, remote.ctime_ns),
+        remote.mark if local.mark == base.mark else local.mark,
     )

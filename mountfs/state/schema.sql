@@ -24,8 +24,12 @@ CREATE TABLE node (
     manifest_id         BLOB    NOT NULL,
     entries             BLOB    NOT NULL,
     target              BLOB    NOT NULL,
-    rdev                INTEGER NOT NULL
+    rdev                INTEGER NOT NULL,
+    conflict_of         INTEGER NOT NULL DEFAULT 0,
+    conflict_device     TEXT    NOT NULL DEFAULT '',
+    conflict_at_ns      INTEGER NOT NULL DEFAULT 0
 );
+CREATE INDEX conflict ON node (conflict_of) WHERE conflict_of;
 
 -- The mirror: (parent, name) leads to node_id. What leads to nothing has no row.
 CREATE TABLE dentry (
@@ -52,7 +56,10 @@ CREATE TABLE local_node (
     target              BLOB    NOT NULL,
     rdev                INTEGER NOT NULL,
     is_created          INTEGER NOT NULL,
-    touched             INTEGER NOT NULL
+    touched             INTEGER NOT NULL,
+    conflict_of         INTEGER NOT NULL DEFAULT 0,
+    conflict_device     TEXT    NOT NULL DEFAULT '',
+    conflict_at_ns      INTEGER NOT NULL DEFAULT 0
 );
 
 -- Dentries changed here: (parent, name) leads to node_id (0: to nothing) for programs, and to

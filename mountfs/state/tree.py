@@ -221,6 +221,7 @@ class LocalTree:
             record.rdev,
             is_created,
             self._changes.next_touch(),
+            *record.mark,
         )
 
 
@@ -249,6 +250,7 @@ def _with_attributes(record: NodeRecord | None, local: LocalNode) -> NodeRecord:
         return NodeRecord(
             local.node_id, local.kind, local.mode, local.uid, local.gid, local.mtime_ns,
             local.ctime_ns, local.attributes_version, size, 0, b"", b"", local.target, local.rdev,
+            *local.mark,
         )  # fmt: skip
     return record._replace(
         mode=local.mode,
@@ -256,4 +258,4 @@ def _with_attributes(record: NodeRecord | None, local: LocalNode) -> NodeRecord:
         gid=local.gid,
         mtime_ns=local.mtime_ns,
         ctime_ns=local.ctime_ns,
-    )
+    ).marked(local.mark)

@@ -7,3 +7,11 @@ CREATE TABLE access_time (
     inode     INTEGER NOT NULL PRIMARY KEY,
     atime_ns  INTEGER NOT NULL
 );
+-- Conflict copies are known by what they are copies of, wherever they were made.
+ALTER TABLE node ADD COLUMN conflict_of INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE node ADD COLUMN conflict_device TEXT NOT NULL DEFAULT '';
+ALTER TABLE node ADD COLUMN conflict_at_ns INTEGER NOT NULL DEFAULT 0;
+CREATE INDEX conflict ON node (conflict_of) WHERE conflict_of;
+ALTER TABLE local_node ADD COLUMN conflict_of INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE local_node ADD COLUMN conflict_device TEXT NOT NULL DEFAULT '';
+ALTER TABLE local_node ADD COLUMN conflict_at_ns INTEGER NOT NULL DEFAULT 0;

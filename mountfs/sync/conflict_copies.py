@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable
 
+from mountfs.core.conflict_mark import ConflictMark
 from mountfs.core.conflict_names import conflict_name
 from mountfs.state.local_changes import Key
 from mountfs.state.overlay import Overlay
@@ -39,13 +40,11 @@ class ConflictCopies:
             state.overlays.dispose(overlay)
             return
         parent, name = places[0]
-        copy_name = self.free_name(parent, name)
         copy_id = self.make(record, overlay)
-        self.place(parent, copy_name, copy_id)
+        self.place_beside(parent, name, copy_id, original=record.node_id)
         state.inodes.exchange(record.node_id, copy_id)
         self._view.dentries |= set(places)
         self._view.contents |= {record.node_id, copy_id}
-        self.made.append((parent, copy_name))
 
     def make(self, record: NodeRecord, overlay: Overlay | None) -> int:
         """Return a new node, without a name, that is what `record` is and has its overlay, or its
@@ -70,10 +69,22 @@ class ConflictCopies:
 
     def place_freely(self, parent: int, name: bytes, node_id: int) -> None:
         """Place a node under `name`, or as a conflict if that is taken."""
-        if self._state.tree.child(parent, name):
-            name = self.free_name(parent, name)
-            self.made.append((parent, name))
+        taken_by = self._state.tree.child(parent, name)
+        if taken_by:
+            self.place_beside(parent, name, node_id, original=taken_by)
+        else:
+            self.place(parent, name, node_id)
+
+    def place_beside(self, parent: int, name: bytes, node_id: int, *, original: int) -> None:
+        """Place a node that wants `name`, which is `original`'s, as its conflict copy."""
+        state = self._state
+        name = self.free_name(parent, name)
         self.place(parent, name, node_id)
+        record = state.tree.node(node_id)
+        assert record is not None
+        mark = ConflictMark(original, self._device_name, state.clock.wall_ns())
+        state.tree.set_attributes(record.marked(mark))
+        self.made.append((parent, name))
 
     def free_name(self, parent: int, name: bytes) -> bytes:
         wall_s = self._state.clock.wall_ns() / 1e9

@@ -9,7 +9,6 @@ not know yet, and our own changes never look like somebody else's.
 """
 
 import random
-from collections import deque
 from collections.abc import Callable
 from typing import Final, Protocol
 
@@ -27,7 +26,6 @@ from backend_server.protocol.messages import (
     Outcome,
 )
 from mountfs.errors import MountError, NotLoggedIn, Refused, RequestRefused, Unavailable
-from mountfs.state.local_changes import Key
 from mountfs.state.store import StateStore
 from mountfs.state.view_changes import ViewChanges
 from mountfs.sync.backoff import BACKOFF_MAX_S, backoff_s
@@ -49,7 +47,6 @@ from mountfs.sync.successions import apply_successions
 
 _log = structlog.get_logger()
 
-_RECENT_MAX: Final = 100
 # Batches in a row of which the server may make nothing before they are slowed down.
 _FRUITLESS_MAX: Final = 2
 
@@ -110,7 +107,6 @@ class DriveSync:
         self.is_online = False
         self.has_mirror = trio.Event()
         self.last_error: MountError | None = None
-        self.conflicts: deque[Key] = deque(maxlen=_RECENT_MAX)
         self.commits_count = 0
 
     # From outside ----------------------------------------------------------------------------
@@ -280,7 +276,8 @@ class DriveSync:
         for node_id in applied.settlement.applied_revisions:
             self._contents.committed(node_id, self._state.clock.monotonic_s())
         self._contents.forget_retired()
-        self.conflicts.extend(applied.conflicts)
+        if applied.conflicts:
+            _log.info("both sides changed the same: copies are kept", count=len(applied.conflicts))
         if applied.view:
             self._on_view_changes(applied.view)
         for node_id in applied.settlement.parked:

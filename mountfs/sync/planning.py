@@ -111,6 +111,7 @@ def plan_batch(
         kind_of=lambda node_id: _kind_of(state, node_id),
         head_of=lambda node_id: _head_of(state, node_id),
         mtime_of=lambda node_id: _mtime_of(state, node_id),
+        conflict_of=lambda node_id: _conflict_of(state, node_id),
     )
     return plan_commit(
         facts,
@@ -199,6 +200,11 @@ def _head_of(state: StateStore, node_id: int) -> int:
 def _mtime_of(state: StateStore, node_id: int) -> int:
     record = state.mirror.node(node_id)
     return record.mtime_ns if record is not None else 0
+
+
+def _conflict_of(state: StateStore, node_id: int) -> int:
+    record = state.mirror.node(node_id)
+    return record.conflict_of if record is not None else 0
 
 
 def _vacated(state: StateStore) -> Iterator[LocalDentry]:

@@ -35,6 +35,7 @@ class Rebase:
         self._copies = copies
         self._revival = Revival(state, before, view, copies)
         self._ready_manifests: Mapping[int, bytes] = {}
+        self._removed: Set[int] = frozenset()
 
     def run(
         self,
@@ -59,7 +60,7 @@ class Rebase:
             knotted: Renames and removals that the server refused to make.
         """
         changes = self._state.changes
-        self._ready_manifests = ready_manifests
+        self._ready_manifests, self._removed = ready_manifests, removed
         for node_id in removed & changes.nodes.keys():
             # Attributes of what is gone; `Before` has them for a file that is revived below.
             if not changes.nodes[node_id].is_created:
@@ -133,21 +134,20 @@ class Rebase:
         changes, tree = self._state.changes, self._state.tree
         ours = tree.node(row.node_id) if row.node_id else None
         theirs = self._state.mirror.node(remote)
+        if row.node_id in self._removed:
+            return  # `_revive` finds it a name
         changes.drop_dentry(row.key)
         self._view.dentries.add(row.key)
-        if not row.node_id:
+        if ours is None:
             return
-        if ours is not None and theirs is not None and self._is_new(row.node_id):
+        if theirs is not None and self._is_new(row.node_id):
             if ours.is_folder and theirs.is_folder:
                 self._merge_folder(row.node_id, remote)
                 return
             if not tree.places(row.node_id) and self._is_same(ours, theirs):
                 self._adopt(ours, theirs)
                 return
-        name = self._copies.free_name(row.parent, row.name)
-        self._copies.place(row.parent, name, row.node_id)
-        if ours is not None:  # else others removed it: `_revive` looks at it
-            self._copies.made.append((row.parent, name))
+        self._copies.place_beside(row.parent, row.name, row.node_id, original=remote)
 
     def _is_new(self, node_id: int) -> bool:
         created = self._state.changes.nodes.get(node_id)
@@ -243,7 +243,16 @@ class Rebase:
                 base=_attributes_of(base), local=merged, remote=_attributes_of(remote)
             )
         rebased = node._replace(
-            is_created=False, attributes_version=remote.attributes_version, **merged._asdict()
+            is_created=False,
+            attributes_version=remote.attributes_version,
+            mode=merged.mode,
+            uid=merged.uid,
+            gid=merged.gid,
+            mtime_ns=merged.mtime_ns,
+            ctime_ns=merged.ctime_ns,
+            conflict_of=merged.mark.original,
+            conflict_device=merged.mark.device,
+            conflict_at_ns=merged.mark.at_ns,
         )
         if rebased != node:
             self._state.changes.put_node(rebased)
@@ -282,7 +291,7 @@ class Rebase:
 
 
 def _attributes_of(node: NodeRecord | LocalNode) -> SetAttributes:
-    return SetAttributes(node.mode, node.uid, node.gid, node.mtime_ns, node.ctime_ns)
+    return SetAttributes(node.mode, node.uid, node.gid, node.mtime_ns, node.ctime_ns, node.mark)
 
 
 def _content_of(record: NodeRecord) -> tuple[int, int, bytes, bytes, int]:

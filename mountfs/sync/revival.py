@@ -129,7 +129,8 @@ class Revival:
         """Make a name from here lead to what took the removed node's place."""
         changes = self._state.changes
         self._view.dentries.add(row.key)
-        if self._is_alive(row.parent):
+        is_taken = self._state.mirror.child(*row.key) != row.expected
+        if self._is_alive(row.parent) and not is_taken:
             changes.put_dentry(row._replace(node_id=node_id, touched=changes.next_touch()))
             return
         changes.drop_dentry(row.key)

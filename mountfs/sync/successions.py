@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from backend_server.protocol.messages import NodeKind
+from mountfs.core.conflict_mark import NO_CONFLICT
 from mountfs.core.succession import Key, Swap, Takeover, recognise
 from mountfs.state.local_changes import LocalChanges
 from mountfs.state.overlay import Overlay
@@ -98,7 +99,9 @@ def _swap(state: StateStore, swap: Swap) -> None:
     changes.drop_node(new.node_id)
     _adopt_attributes(state, on_server, new)
     state.tree.create(
-        old._replace(node_id=new.node_id, attributes_version=0, revision=0, manifest_id=b"")
+        old._replace(node_id=new.node_id, attributes_version=0, revision=0, manifest_id=b"").marked(
+            NO_CONFLICT
+        )
     )
     inodes.exchange(old.node_id, new.node_id)
 
@@ -117,8 +120,9 @@ def _move_content(
 
 def _adopt_attributes(state: StateStore, old: NodeRecord, new: NodeRecord) -> None:
     changes: LocalChanges = state.changes
+    here = state.tree.node(old.node_id) or old
     changes.drop_node(old.node_id)
     adopted = old._replace(
         mode=new.mode, uid=new.uid, gid=new.gid, mtime_ns=new.mtime_ns, ctime_ns=new.ctime_ns
-    )
+    ).marked(here.mark)
     state.tree.set_attributes(adopted)

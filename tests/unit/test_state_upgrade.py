@@ -29,6 +29,12 @@ _AFTER_VERSION_2 = (
     "ALTER TABLE dentry DROP COLUMN is_folder",
     "ALTER TABLE local_dentry DROP COLUMN at_ns",
     "DROP TABLE access_time",
+    "DROP INDEX conflict",
+    *(
+        f"ALTER TABLE {table} DROP COLUMN {column}"
+        for table in ("node", "local_node")
+        for column in ("conflict_of", "conflict_device", "conflict_at_ns")
+    ),
 )
 
 
