@@ -29,6 +29,7 @@ class MountPlan:
     allow_other: bool = False
     cache_size_bytes: int = 10 << 30
     is_close_to_open: bool = False
+    is_merging: bool = True
     is_verbose: bool = False
 
 

@@ -43,6 +43,10 @@ def mount(
         Consistency,
         typer.Option(help="close-to-open: each open first asks the server for news."),
     ] = Consistency.PUSH,
+    no_merge: Annotated[
+        bool,
+        typer.Option("--no-merge", help="Keep both versions of a text that two devices edited."),
+    ] = False,
     verbose: Annotated[bool, typer.Option("--verbose", help="Log more.")] = False,
     state: StateOption = None,
 ) -> int | None:
@@ -63,6 +67,7 @@ def mount(
         allow_other=allow_other,
         cache_size_bytes=_size(cache_size),
         is_close_to_open=consistency is Consistency.CLOSE_TO_OPEN,
+        is_merging=not no_merge,
         is_verbose=verbose,
     )
     return start_mount(plan, in_foreground=foreground)

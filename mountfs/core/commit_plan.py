@@ -66,6 +66,7 @@ class ReadyContent(NamedTuple):
     mtime_ns: int
     ctime_ns: int
     touched: int
+    merged_from: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -363,7 +364,7 @@ class _Plan:
         self._contents_sent.add(content.node_id)
         operation = SetContent(
             self._number(), group, content.node_id, content.base_revision, content.new_content,
-            content.mtime_ns, content.ctime_ns,
+            content.mtime_ns, content.ctime_ns, content.merged_from,
         )  # fmt: skip
         self._put(operation, 0, (), content.generation_ids)
 

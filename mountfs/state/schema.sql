@@ -85,7 +85,19 @@ CREATE TABLE overlay (
     source_revision     INTEGER NOT NULL,
     source_manifest_id  BLOB    NOT NULL,
     source_entries      BLOB    NOT NULL,
-    source_size_bytes   INTEGER NOT NULL
+    source_size_bytes   INTEGER NOT NULL,
+    merged_from         INTEGER NOT NULL DEFAULT 0   -- revision whose edit was merged in; 0: none
+);
+
+-- Files that both sides edited, while nobody has decided yet whether the edits can be merged:
+-- programs see what was written here, the mirror has the other side's head, and this is the
+-- revision that the edit here began from. Nothing of such a file is sent.
+CREATE TABLE dispute (
+    node_id           INTEGER NOT NULL PRIMARY KEY,
+    base_revision     INTEGER NOT NULL,
+    base_manifest_id  BLOB    NOT NULL,
+    base_entries      BLOB    NOT NULL,
+    base_size_bytes   INTEGER NOT NULL
 );
 
 -- Layers of an overlay, the lowest number lowest. All but the highest are frozen.

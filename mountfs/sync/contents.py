@@ -153,6 +153,7 @@ class Contents:
             ready[overlay.node_id] = ReadyContent(
                 overlay.node_id, overlay.expected_revision, done.sent.new_content,
                 done.generation_ids, record.mtime_ns, record.ctime_ns, done.touched,
+                overlay.merged_from,
             )  # fmt: skip
         return ready
 
@@ -197,6 +198,7 @@ class Contents:
             and overlay not in self._ready
             and overlay.node_id > 0
             and overlay.node_id not in self._state.parking.codes
+            and overlay.node_id not in self._state.disputes
         )
 
     def _due_at_s(self, overlay: Overlay) -> float:

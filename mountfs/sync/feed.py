@@ -121,6 +121,7 @@ def apply(
     device_name: str,
     new_node_id: Callable[[], int],
     untie: bool,
+    is_merging: bool,
 ) -> Applied:
     """Bring the mirror to `pulled`, settle the batch, rebase what was changed here.
 
@@ -145,7 +146,7 @@ def apply(
             state.batches.forget()
         state.mirror.apply(nodes, dentries)
         copies = ConflictCopies(state, view, device_name=device_name, new_node_id=new_node_id)
-        Rebase(state, before, mirrored, view, copies).run(
+        Rebase(state, before, mirrored, view, copies, is_merging=is_merging).run(
             keys=set(pulled.dentries) | settlement.applied_keys,
             nodes=set(present),
             removed=removed,

@@ -28,8 +28,9 @@ from mountfs.state.store import StateStore
 
 
 def held_nodes(state: StateStore, *, now_s: float, is_hurried: bool) -> set[int]:
-    """Return nodes whose changes wait: refused ones, and files whose name was just vacated."""
-    held = set(state.parking.codes)
+    """Return nodes whose changes wait: refused ones, disputed ones, and files whose name was just
+    vacated."""
+    held = state.parking.codes.keys() | state.disputes.bases.keys()
     if not is_hurried:
         held |= {row.expected for row in _vacated(state) if now_s - row.at_s < VACATED_S}
     return held

@@ -8,9 +8,15 @@ dropped: it stands, or is known to be on the server, or lives on under another n
 from collections.abc import Mapping, Set
 
 from mountfs.core.attribute_merge import SetAttributes, merge_attributes
-from mountfs.core.conflict import ContentVerdict, DentryVerdict, decide_content, decide_dentry
+from mountfs.core.conflict import (
+    ContentVerdict,
+    DentryVerdict,
+    decide_content,
+    decide_dentry,
+    may_merge,
+)
 from mountfs.state.local_changes import Key
-from mountfs.state.overlay import Source
+from mountfs.state.overlay import Overlay, Source
 from mountfs.state.records import LocalDentry, LocalNode, NodeRecord
 from mountfs.state.store import StateStore
 from mountfs.state.view_changes import ViewChanges
@@ -28,8 +34,11 @@ class Rebase:
         mirrored: Mapping[int, NodeRecord | None],
         view: ViewChanges,
         copies: ConflictCopies,
+        *,
+        is_merging: bool,
     ) -> None:
         self._state = state
+        self._is_merging = is_merging
         self._mirrored = mirrored
         self._view = view
         self._copies = copies
@@ -277,6 +286,9 @@ class Rebase:
             local_manifest=our_manifest,
             remote_manifest=remote.manifest_id if remote is not None else b"",
         )
+        if verdict is ContentVerdict.KEEP_BOTH and self._may_merge(overlay, remote):
+            return  # programs go on seeing what was written here, until it is known (`merging`)
+        self._state.disputes.end(node_id)
         match verdict:
             case ContentVerdict.KEEP:
                 pass
@@ -288,6 +300,32 @@ class Rebase:
                 self._copies.keep_both(overlay)
             case ContentVerdict.REVIVE:
                 self._revival.revive_file(node_id)
+
+    def _may_merge(self, overlay: Overlay, remote: NodeRecord | None) -> bool:
+        """Whether the file is disputed, from now on or still."""
+        state = self._state
+        base = state.disputes.bases.get(overlay.node_id) or self._base_of(overlay)
+        if base is None or remote is None:
+            return False
+        is_open = state.inodes.inode_of(overlay.node_id) in state.writers
+        if not may_merge(
+            base_bytes=base.size_bytes, our_bytes=overlay.size_bytes,
+            their_bytes=remote.size_bytes, is_open_for_writing=is_open, is_wanted=self._is_merging,
+        ):  # fmt: skip
+            return False
+        if overlay.node_id not in state.disputes:
+            state.disputes.begin(base)
+        return True
+
+    def _base_of(self, overlay: Overlay) -> Source | None:
+        """Return the content that the overlay was to replace, if it is known."""
+        node_id, source = overlay.node_id, overlay.source
+        if source is not None and source[:2] == (node_id, overlay.expected_revision):
+            return source
+        before = self._mirrored.get(node_id)
+        if before is None or before.revision != overlay.expected_revision:
+            return None
+        return Source(*_content_of(before))
 
 
 def _attributes_of(node: NodeRecord | LocalNode) -> SetAttributes:

@@ -66,7 +66,8 @@ def _take_over(state: StateStore, takeover: Takeover) -> None:
     old = state.mirror.node(takeover.old)
     new = state.tree.node(takeover.new)
     assert old is not None and new is not None
-    _move_content(state, new, old.node_id, expected_revision=old.revision)
+    seen = state.disputes.base_revision(old.node_id, old.revision)
+    _move_content(state, new, old.node_id, expected_revision=seen)
     state.changes.drop_dentry(takeover.key)
     state.changes.drop_node(new.node_id)
     _adopt_attributes(state, old, new)
@@ -83,15 +84,16 @@ def _swap(state: StateStore, swap: Swap) -> None:
     assert on_server is not None and old is not None and new is not None
     old_overlay = state.overlays.get(old.node_id)
     new_overlay = state.overlays.get(new.node_id)
+    seen = state.disputes.base_revision(old.node_id, on_server.revision)
     # A number that no node has stands in while the two change places.
     spare = -old.node_id
     if old_overlay is None:
         old_overlay = state.overlays.begin(old.node_id, expected_revision=0, source=source_of(old))
     state.overlays.move(old_overlay, spare, expected_revision=0)
     if new_overlay is not None:
-        state.overlays.move(new_overlay, old.node_id, expected_revision=on_server.revision)
+        state.overlays.move(new_overlay, old.node_id, expected_revision=seen)
     else:
-        state.overlays.begin(old.node_id, expected_revision=on_server.revision, source=None)
+        state.overlays.begin(old.node_id, expected_revision=seen, source=None)
     state.overlays.move(old_overlay, new.node_id, expected_revision=0)
     changes.drop_dentry(swap.key)
     backup = changes.dentries[swap.backup_key]

@@ -30,6 +30,8 @@ _AFTER_VERSION_2 = (
     "ALTER TABLE local_dentry DROP COLUMN at_ns",
     "DROP TABLE access_time",
     "DROP INDEX conflict",
+    "ALTER TABLE overlay DROP COLUMN merged_from",
+    "DROP TABLE dispute",
     *(
         f"ALTER TABLE {table} DROP COLUMN {column}"
         for table in ("node", "local_node")
