@@ -23,6 +23,8 @@ from simulation.world import Device, World, open_world
 SEEDS = range(int(os.environ.get("SIMULATION_SEEDS", "12")))
 STEPS = 80
 NAMES = ("a", "b", "c")
+TEXT = "text"
+"""Of many lines, which both edit: mostly in different places."""
 FOLDERS = ("", "d/", "e/", "d/f/")
 
 
@@ -69,7 +71,7 @@ class Work:
 
     async def _edit_line(self, device: Device) -> None:
         """Insert a line, or put one in the place of another."""
-        path, token = self._path(), self._token(device)
+        path, token = self._chance.choice((TEXT, TEXT, self._path())), self._token(device)
         lines = (await device.read(path)).splitlines(keepends=True)
         at = self._chance.randint(0, len(lines))
         replaced = lines[at : at + self._chance.randint(0, 1)]
@@ -166,6 +168,8 @@ async def test_nothing_is_lost(autojump_clock: MockClock, tmp_path: Path, seed: 
         chance = random.Random(seed)
         devices[0].is_merging = chance.random() < 0.8  # from its next start on
         work = Work(world, devices, chance)
+        await devices[0].write(TEXT, b"".join(b"line %d\n" % number for number in range(20)))
+        await world.quiet()
         for _ in range(STEPS):
             await work.step()
         for device in devices:
