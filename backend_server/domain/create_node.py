@@ -59,6 +59,9 @@ def decide_create_node(
         charged_bytes=0 if content is None else content.charged_bytes,
         created_at_ms=now_ms,
         xattrs=operation.xattrs,
+        conflict_of=operation.conflict_of,
+        conflict_device=operation.conflict_device,
+        conflict_at_ns=operation.conflict_at_ns,
     )
     return Change(
         kind=EntryKind.CREATED,

@@ -18,6 +18,7 @@ from backend_server.protocol.identity import (
 from backend_server.protocol.limits import (
     BLOCK_SIZE_BYTES_MAX,
     CHANGES_PAGE_ROWS_MAX,
+    DEVICE_NAME_LENGTH_MAX,
     FILE_SIZE_BYTES_MAX,
     SYMLINK_TARGET_BYTES_MAX,
 )
@@ -63,6 +64,7 @@ def find_fault(operation: Operation) -> Rejection | None:
                 and 0 <= operation.base_revision <= _INT64_MAX
                 and _are_times(operation.mtime_ns, operation.ctime_ns)
                 and _is_content(operation.content)
+                and 0 <= operation.merged_from <= _INT64_MAX
             ):
                 return MALFORMED
             return None
@@ -143,6 +145,9 @@ def _are_attributes(operation: CreateNode | SetAttributes) -> bool:
         and 0 <= operation.gid <= _OWNER_MAX
         and _are_times(operation.mtime_ns, operation.ctime_ns)
         and _are_xattrs(operation.xattrs)
+        and 0 <= (operation.conflict_of or 0) <= NODE_ID_MAX
+        and _is_device_name(operation.conflict_device)
+        and abs(operation.conflict_at_ns) <= _INT64_MAX
     )
 
 
@@ -152,6 +157,10 @@ def _are_xattrs(packed: bytes) -> bool:
     except ExtendedAttributesMalformed:
         return False
     return True
+
+
+def _is_device_name(name: str) -> bool:
+    return not name or (len(name) <= DEVICE_NAME_LENGTH_MAX and name.isprintable())
 
 
 def _are_times(mtime_ns: int, ctime_ns: int) -> bool:

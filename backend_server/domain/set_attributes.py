@@ -21,11 +21,18 @@ def decide_set_attributes(tree: Tree, operation: SetAttributes, *, sequence: int
         mode=operation.mode,
         uid=operation.uid,
         gid=operation.gid,
-        mtime_ns=operation.mtime_ns,
+        mtime_ns=operation.mtime_ns if operation.is_mtime_set else node.mtime_ns,
         ctime_ns=max(node.ctime_ns, operation.ctime_ns),
         attributes_version=sequence,
         xattrs=operation.xattrs,
     )
+    if operation.conflict_of is not None:
+        changed = replace(
+            changed,
+            conflict_of=operation.conflict_of,
+            conflict_device=operation.conflict_device,
+            conflict_at_ns=operation.conflict_at_ns,
+        )
     return Change(
         kind=EntryKind.ATTRIBUTES_SET, sequence=sequence, node_id=node.node_id, nodes=(changed,)
     )

@@ -52,4 +52,5 @@ def decide_set_content(
         node_id=node.node_id,
         nodes=(head,),
         content=content,
+        merged_from=operation.merged_from,
     )

@@ -34,6 +34,9 @@ class NodeRecord(msgspec.Struct, frozen=True):
     charged_bytes: int
     created_at_ms: int
     xattrs: bytes = b""
+    conflict_of: int = 0
+    conflict_device: str = ""
+    conflict_at_ns: int = 0
 
     @property
     def is_live(self) -> bool:
@@ -62,7 +65,10 @@ class Content:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """Rows as one accepted operation leaves them, all of `sequence`."""
+    """Rows as one accepted operation leaves them, all of `sequence`.
+
+    `merged_from`: the content is the head before it with an edit of this older revision; or 0.
+    """
 
     kind: EntryKind
     sequence: int
@@ -70,6 +76,7 @@ class Change:
     nodes: tuple[NodeRecord, ...]
     dentries: tuple[DentryState, ...] = ()
     content: Content | None = None
+    merged_from: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -97,6 +97,7 @@ def store_journal(
                     content.charged_bytes,
                     device_id,
                     now_ms,
+                    change.merged_from,
                 )
             )
     _STORE_JOURNAL.execute(connection, entries)

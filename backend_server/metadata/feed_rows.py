@@ -28,6 +28,9 @@ _NODES: Final = (
         nodes.c.target,
         nodes.c.rdev,
         nodes.c.xattrs,
+        nodes.c.conflict_of,
+        nodes.c.conflict_device,
+        nodes.c.conflict_at_ns,
     )
     .where(
         nodes.c.drive_id == bindparam("drive_id"),

@@ -85,6 +85,9 @@ def store_tree(connection: Connection, drive_id: DriveId, tree: Tree) -> None:
                 node.charged_bytes,
                 node.created_at_ms,
                 node.xattrs,
+                node.conflict_of,
+                node.conflict_device,
+                node.conflict_at_ns,
             )
             for node in tree.changed_nodes()
         ],

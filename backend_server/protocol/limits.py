@@ -47,6 +47,8 @@ CHANGES_PAGE_ROWS_MAX: Final = 5000
 JSON_BODY_BYTES_MAX: Final = 64 * KIB
 SYMLINK_TARGET_BYTES_MAX: Final = 4095
 NAME_BYTES_MAX: Final = 255
+DEVICE_NAME_LENGTH_MAX: Final = 255
+"""In characters."""
 LINKS_MAX: Final = 65_000
 """Names of one node, as ext4 has it."""
 

@@ -115,6 +115,9 @@ class NodeState(msgspec.Struct, frozen=True, array_like=True, omit_defaults=True
     never had content), `attributes_version` that of mode, owner and times. `entries` are the
     packed entries of the manifest when it has at most EMBEDDED_ENTRIES_MAX, else empty: fetch by
     `manifest_id`.
+
+    `conflict_of`: the node that this is a conflict copy of, made by `conflict_device` at
+    `conflict_at_ns`; 0: none, or settled.
     """
 
     node_id: int
@@ -134,6 +137,9 @@ class NodeState(msgspec.Struct, frozen=True, array_like=True, omit_defaults=True
     rdev: int = 0
     xattrs: bytes = b""
     """Packed, see extended_attributes.py; of the attributes' version."""
+    conflict_of: int = 0
+    conflict_device: str = ""
+    conflict_at_ns: int = 0
 
 
 class DentryState(msgspec.Struct, frozen=True, array_like=True):
@@ -315,7 +321,10 @@ class NewContent(msgspec.Struct, frozen=True, array_like=True, omit_defaults=Tru
 
 
 class CreateNode(msgspec.Struct, frozen=True, array_like=True, tag="create"):
-    """Make a node and its first dentry, which must be absent. Also first content, for a file."""
+    """Make a node and its first dentry, which must be absent. Also first content, for a file.
+
+    `conflict_*`: as in `NodeState`.
+    """
 
     number: int
     group: int
@@ -332,6 +341,9 @@ class CreateNode(msgspec.Struct, frozen=True, array_like=True, tag="create"):
     rdev: int = 0
     content: NewContent | None = None
     xattrs: bytes = b""
+    conflict_of: int = 0
+    conflict_device: str = ""
+    conflict_at_ns: int = 0
 
 
 class DentryChange(msgspec.Struct, frozen=True, array_like=True, omit_defaults=True):
@@ -371,7 +383,11 @@ class PlaceNodes(msgspec.Struct, frozen=True, array_like=True, omit_defaults=Tru
 
 
 class SetContent(msgspec.Struct, frozen=True, array_like=True, tag="content"):
-    """Make a new head of a file whose head is `base_revision`."""
+    """Make a new head of a file whose head is `base_revision`.
+
+    `merged_from`: the content is that head brought together with an edit that the device had made
+    on top of this older revision; 0: it is no merge.
+    """
 
     number: int
     group: int
@@ -380,13 +396,19 @@ class SetContent(msgspec.Struct, frozen=True, array_like=True, tag="content"):
     content: NewContent
     mtime_ns: int
     ctime_ns: int
+    merged_from: int = 0
 
 
 class SetAttributes(
     msgspec.Struct, frozen=True, array_like=True, omit_defaults=True, tag="attributes"
 ):
     """Set mode, owner, times and extended attributes of a node whose attributes are of version
-    `base_version`."""
+    `base_version`.
+
+    A content has no such version, and brings a time: who did not set `mtime_ns` says so, and the
+    node keeps the one that it has by then. `conflict_of` None leaves alone what the node says of
+    conflicts; 0 settles it.
+    """
 
     number: int
     group: int
@@ -398,6 +420,10 @@ class SetAttributes(
     mtime_ns: int
     ctime_ns: int
     xattrs: bytes = b""
+    is_mtime_set: bool = True
+    conflict_of: int | None = None
+    conflict_device: str = ""
+    conflict_at_ns: int = 0
 
 
 Operation = CreateNode | PlaceNodes | SetContent | SetAttributes

@@ -12,14 +12,12 @@ from backend_server.metadata.account_rows import AccountRow, load_account_by_ema
 from backend_server.metadata.database import Database
 from backend_server.metadata.device_rows import insert_device
 from backend_server.protocol.errors import ErrorCode
+from backend_server.protocol.limits import DEVICE_NAME_LENGTH_MAX
 from backend_server.protocol.messages import SessionAnswer, SessionRequest
 from backend_server.services.emails import normalize_email
 from backend_server.services.passwords import Passwords
 from backend_server.services.rate_limit import Allowance, RateLimiter
 from backend_server.services.tokens import TOKEN_IDLE_MS_MAX, new_token, token_hash_of
-
-DEVICE_NAME_LENGTH_MAX: Final = 255
-
 
 _PER_EMAIL: Final = Allowance(tries_max=10, refill_s=30.0)
 _PER_ADDRESS: Final = Allowance(tries_max=60, refill_s=2.0)

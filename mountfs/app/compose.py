@@ -30,6 +30,7 @@ from mountfs.app.close_to_open import CloseToOpenFileSystem
 from mountfs.app.content_access import (
     DriveContentAccess,
     DriveContentSender,
+    DriveMergeWork,
     SmallFilesPrefetch,
 )
 from mountfs.app.control_server import serve_commands
@@ -72,6 +73,7 @@ _LOG = logging.getLogger(__name__)
 DRIVES_TIMEOUT_S: Final = 5.0
 """A mount that knows its drives waits no longer for the server to tell about them anew."""
 CODEC_THREADS: Final = 2
+MERGE_THREADS: Final = 1
 LAST_CACHE_WRITES_S: Final = 3.0
 LOOK_EVERY_S: Final = 0.05
 _DEVICE_KEY: Final = "device_id"
@@ -140,7 +142,9 @@ class _MountedDrive:
             state,
             client,
             sender,
+            DriveMergeWork(drive_id, self._reader, self._catalog, ThreadWorkers(MERGE_THREADS)),
             device_name=record.device_name,
+            is_merging=plan.is_merging,
             new_node_id=_new_node_id,
             on_view_changes=self._view_changed,
             on_online=self._set_online,
@@ -164,6 +168,7 @@ class _MountedDrive:
             mount_point=str(plan.mount_point),
             drive_name=drive.name,
             state=state,
+            filesystem=self._filesystem,
             sync=self._sync,
             sender=sender,
             cache=cache,

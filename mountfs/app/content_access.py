@@ -12,7 +12,9 @@ from mountfs.blocks.manifests import ManifestCatalog
 from mountfs.blocks.read_stream import ReadStream
 from mountfs.blocks.reader import ContentReader
 from mountfs.blocks.uploader import SentContent, Uploader
+from mountfs.blocks.workers import Workers
 from mountfs.core.content import ContentSource, DirtyContent
+from mountfs.core.text_merge import merge_texts
 from mountfs.errors import MountError, Unavailable
 from mountfs.state.overlay import Source
 
@@ -105,6 +107,25 @@ class DriveContentSender:
 
     async def source(self, source: Source) -> ContentSource:
         return await load_source(self._drive_id, self._catalog, source)
+
+
+class DriveMergeWork:
+    """`sync.merging.MergeWork`."""
+
+    def __init__(
+        self, drive_id: DriveId, reader: ContentReader, catalog: ManifestCatalog, workers: Workers
+    ) -> None:
+        self._drive_id = drive_id
+        self._reader = reader
+        self._catalog = catalog
+        self._workers = workers
+
+    async def read_whole(self, source: Source) -> bytes:
+        content = await load_source(self._drive_id, self._catalog, source)
+        return await self._reader.read(content, 0, source.size_bytes, whole=True)
+
+    async def merge(self, base: bytes, ours: bytes, theirs: bytes) -> bytes | None:
+        return await self._workers.run(merge_texts, base, ours, theirs)
 
 
 class SmallFilesPrefetch:

@@ -9,6 +9,7 @@ import msgspec
 
 from mountfs.app.control_messages import (
     EVENT_BYTES_MAX,
+    ConflictsAnswer,
     Done,
     Event,
     Failed,
@@ -19,7 +20,7 @@ from mountfs.app.control_messages import (
     socket_address,
 )
 from mountfs.app.registry import Registry, RunningMount
-from mountfs.app.status import MountStatus
+from mountfs.app.status import Conflict, MountStatus
 from mountfs.errors import SetupError
 
 CONNECT_TIMEOUT_S: Final = 5.0
@@ -53,6 +54,31 @@ def ask_status(mount: RunningMount) -> MountStatus:
             match event:
                 case StatusAnswer(status):
                     return status
+                case Failed():
+                    raise error_of(event)
+                case _:
+                    continue
+    raise _gone(mount)
+
+
+def ask_conflicts(mount: RunningMount) -> ConflictsAnswer:
+    """Return which conflict copies the drive has. Raises as `ask_status`."""
+    return _ask_about_conflicts(mount, Request("conflicts"))
+
+
+def ask_resolve(mount: RunningMount, path: bytes, keep: str) -> Conflict:
+    """Settle the conflict copy at `path`, from the drive's root. Raises what the mount raised."""
+    answer = _ask_about_conflicts(mount, Request("resolve", path=path, keep=keep))
+    return answer.conflicts[0]
+
+
+def _ask_about_conflicts(mount: RunningMount, request: Request) -> ConflictsAnswer:
+    with _connected(mount) as connection:
+        _send(connection, request)
+        for event in _events(connection):
+            match event:
+                case ConflictsAnswer():
+                    return event
                 case Failed():
                     raise error_of(event)
                 case _:
@@ -94,7 +120,7 @@ def _until_done(
                 return event
             case Failed():
                 raise error_of(event)
-            case StatusAnswer():
+            case StatusAnswer() | ConflictsAnswer():
                 continue
     raise _gone(mount)
 
@@ -117,7 +143,7 @@ def _send(connection: socket.socket, request: Request) -> None:
 
 
 def _events(connection: socket.socket) -> Iterator[Event]:
-    decoder = msgspec.json.Decoder(Progress | StatusAnswer | Done | Failed)
+    decoder = msgspec.json.Decoder(Event)
     received = b""
     while len(received) < EVENT_BYTES_MAX:
         try:

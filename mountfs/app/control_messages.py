@@ -1,8 +1,8 @@
 """What commands say to a running mount: one JSON object a line, over a Unix socket.
 
 A command sends one `Request`; the mount answers with any number of `Progress` and then exactly
-one `StatusAnswer`, `Done` or `Failed`. After `Done` to a stop, the connection stays open until
-the process is gone: its end tells that the state folder is free.
+one `StatusAnswer`, `ConflictsAnswer`, `Done` or `Failed`. After `Done` to a stop, the connection
+stays open until the process is gone: its end tells that the state folder is free.
 """
 
 import os
@@ -14,17 +14,20 @@ from typing import Final, Literal
 import msgspec
 
 from mountfs import errors
-from mountfs.app.status import MountStatus, Parked, Queue
+from mountfs.app.status import Conflict, MountStatus, Parked, Queue
 
-REQUEST_BYTES_MAX: Final = 4 * 1024
+REQUEST_BYTES_MAX: Final = 16 * 1024
 EVENT_BYTES_MAX: Final = 4 * 1024 * 1024
 
 
 class Request(msgspec.Struct, frozen=True):
-    """`now`: of a stop: do not wait for the server."""
+    """`now`: of a stop: do not wait for the server. `path`, `keep`: of a resolve: which copy, from
+    the drive's root, and a value of `core.resolution.Keep`."""
 
-    verb: Literal["status", "sync", "stop"]
+    verb: Literal["status", "sync", "stop", "conflicts", "resolve"]
     now: bool = False
+    path: bytes = b""
+    keep: str = ""
 
 
 class Progress(msgspec.Struct, frozen=True, tag="progress", tag_field="event"):
@@ -36,6 +39,13 @@ class Progress(msgspec.Struct, frozen=True, tag="progress", tag_field="event"):
 
 class StatusAnswer(msgspec.Struct, frozen=True, tag="status", tag_field="event"):
     status: MountStatus
+
+
+class ConflictsAnswer(msgspec.Struct, frozen=True, tag="conflicts", tag_field="event"):
+    """The oldest of `count` conflict copies; after a resolve, the one that was settled."""
+
+    conflicts: list[Conflict]
+    count: int
 
 
 class Done(msgspec.Struct, frozen=True, tag="done", tag_field="event"):
@@ -53,7 +63,7 @@ class Failed(msgspec.Struct, frozen=True, tag="failed", tag_field="event"):
     remedy: str = ""
 
 
-Event = Progress | StatusAnswer | Done | Failed
+Event = Progress | StatusAnswer | ConflictsAnswer | Done | Failed
 
 
 def failed(error: errors.MountError) -> Failed:

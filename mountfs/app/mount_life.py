@@ -18,7 +18,7 @@ from typing import Final, Protocol
 
 import trio
 
-from mountfs.app.control_messages import Done, Progress, Request, StatusAnswer
+from mountfs.app.control_messages import ConflictsAnswer, Done, Progress, Request, StatusAnswer
 from mountfs.app.control_server import Send
 from mountfs.app.failures import first_leaf
 from mountfs.app.status import MountStatus, Parked, Queue
@@ -40,6 +40,12 @@ class ServedDrive(Protocol):
     """What is mounted, as far as its life is concerned."""
 
     def status(self) -> MountStatus: ...
+
+    def conflicts(self) -> ConflictsAnswer: ...
+
+    async def resolve(self, path: bytes, keep: str) -> ConflictsAnswer:
+        """Settle the conflict copy at `path`; return what it was."""
+        ...
 
     @property
     def queue(self) -> Queue:
@@ -136,6 +142,10 @@ class MountLife:
         match request.verb:
             case "status":
                 await send(StatusAnswer(self._drive.status()))
+            case "conflicts":
+                await send(self._drive.conflicts())
+            case "resolve":
+                await send(await self._drive.resolve(request.path, request.keep))
             case "sync":
                 parked = await self._sync_telling(send)
                 await send(Done(parked))

@@ -5,6 +5,7 @@ from typing import Final
 
 from cache import BlockCache
 from mountfs.app.content_access import DriveContentSender
+from mountfs.app.control_messages import ConflictsAnswer
 from mountfs.app.status import (
     CacheUse,
     Conflict,
@@ -16,11 +17,18 @@ from mountfs.app.status import (
     load_memory,
 )
 from mountfs.app.transfer_counts import TransferCounts
-from mountfs.errors import MountError, NotLoggedIn, Unavailable
+from mountfs.core.resolution import Keep
+from mountfs.errors import InvalidArgument, MountError, NotLoggedIn, Unavailable
+from mountfs.state.conflict_copies import ConflictCopy, find_conflict_copies
 from mountfs.state.store import StateStore
 from mountfs.state.view_changes import ViewChanges
 from mountfs.sync.drive_sync import DriveSync
+from mountfs.vfs.file_system import DriveFileSystem
+from mountfs.vfs.resolution import conflict_copy_at, resolve_conflict
 
+_SHOWN_IN_STATUS: Final = 10
+_LISTED_MAX: Final = 400
+"""Conflicts of one answer, which has a bound in bytes."""
 _SHOWN_OF_A_BATCH: Final = 10
 """Names of one batch of remote changes that are worth showing."""
 
@@ -34,6 +42,7 @@ class RunningDrive:
         mount_point: str,
         drive_name: str,
         state: StateStore,
+        filesystem: DriveFileSystem,
         sync: DriveSync,
         sender: DriveContentSender,
         cache: BlockCache,
@@ -43,6 +52,7 @@ class RunningDrive:
         self._mount_point = mount_point
         self._drive_name = drive_name
         self._state = state
+        self._filesystem = filesystem
         self._sync = sync
         self._sender = sender
         self._cache = cache
@@ -72,7 +82,7 @@ class RunningDrive:
 
     def status(self) -> MountStatus:
         cache = self._cache.stats()
-        conflicts = [Conflict(self._path(parent, name)) for parent, name in self._sync.conflicts]
+        copies = find_conflict_copies(self._state)
         return MountStatus(
             mount_point=self._mount_point,
             pid=os.getpid(),
@@ -80,7 +90,8 @@ class RunningDrive:
             online=self.is_online,
             queue=self.queue,
             parked=[self._parked(node_id) for node_id in sorted(self._state.parking.codes)],
-            conflicts=conflicts[::-1],
+            conflicts=[self._conflict(copy) for copy in copies[:_SHOWN_IN_STATUS]],
+            conflicts_count=len(copies),
             recovered=[
                 Recovered(self._path_of(copy.node_id), str(copy.path))
                 for copy in self._state.recovered
@@ -95,6 +106,21 @@ class RunningDrive:
             memory=load_memory(),
             recent=self._recent.newest_first(),
         )
+
+    def conflicts(self) -> ConflictsAnswer:
+        copies = find_conflict_copies(self._state)
+        shown = [self._conflict(copy) for copy in copies[:_LISTED_MAX]]
+        return ConflictsAnswer(shown, len(copies))
+
+    async def resolve(self, path: bytes, keep: str) -> ConflictsAnswer:
+        try:
+            wanted = Keep(keep)
+        except ValueError as error:
+            raise InvalidArgument(f"{keep!r} is nothing that can be kept") from error
+        found = conflict_copy_at(self._state, path)
+        settled = self._conflict(found)
+        await resolve_conflict(self._filesystem, found, wanted)
+        return ConflictsAnswer([settled], 1)
 
     def note_remote(self, changes: ViewChanges) -> None:
         """Show in `recent` what others changed."""
@@ -111,6 +137,17 @@ class RunningDrive:
     def _parked(self, node_id: int) -> Parked:
         code = self._state.parking.codes.get(node_id, "")
         return Parked(self._path_of(node_id), code.replace("_", " "))
+
+    def _conflict(self, found: ConflictCopy) -> Conflict:
+        original = found.original
+        return Conflict(
+            path=self._path_of(found.copy.node_id),
+            original="" if original is None else self._path_of(original.node_id),
+            device=found.mark.device,
+            at=found.mark.at_ns / 1e9,
+            size_bytes=found.copy.size_bytes,
+            original_size_bytes=0 if original is None else original.size_bytes,
+        )
 
     def _path(self, parent: int, name: bytes) -> str:
         folder = self._state.tree.path_of(parent)

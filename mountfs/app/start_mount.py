@@ -30,6 +30,7 @@ class MountPlan:
     cache_size_bytes: int = 10 << 30
     is_close_to_open: bool = False
     has_xattrs: bool = False
+    is_merging: bool = True
     is_verbose: bool = False
 
 

@@ -19,9 +19,17 @@ class Parked(msgspec.Struct, frozen=True):
 
 
 class Conflict(msgspec.Struct, frozen=True):
-    """Both sides changed a file; ours is in the copy at `path`."""
+    """Two devices changed a file; what `device` wrote is in the copy at `path`.
+
+    `original` is empty if it was removed since. `at` is Unix seconds.
+    """
 
     path: str
+    original: str = ""
+    device: str = ""
+    at: float = 0.0
+    size_bytes: int = 0
+    original_size_bytes: int = 0
 
 
 class Recovered(msgspec.Struct, frozen=True):
@@ -88,6 +96,8 @@ class MountStatus(msgspec.Struct, frozen=True, kw_only=True):
     queue: Queue
     parked: list[Parked]
     conflicts: list[Conflict]
+    """The oldest few; `conflicts_count` says how many there are."""
+    conflicts_count: int = 0
     recovered: list[Recovered] = []
     transfers: Transfers
     cache: CacheUse

@@ -47,6 +47,10 @@ def mount(
         bool,
         typer.Option("--xattrs", help="Keep user.* extended attributes; small writes get slower."),
     ] = False,
+    no_merge: Annotated[
+        bool,
+        typer.Option("--no-merge", help="Keep both versions of a text that two devices edited."),
+    ] = False,
     verbose: Annotated[bool, typer.Option("--verbose", help="Log more.")] = False,
     state: StateOption = None,
 ) -> int | None:
@@ -68,6 +72,7 @@ def mount(
         cache_size_bytes=_size(cache_size),
         is_close_to_open=consistency is Consistency.CLOSE_TO_OPEN,
         has_xattrs=xattrs,
+        is_merging=not no_merge,
         is_verbose=verbose,
     )
     return start_mount(plan, in_foreground=foreground)

@@ -47,8 +47,15 @@ def _panel(status: MountStatus) -> Panel:
     parts: list[RenderableType] = [facts]
     for parked in status.parked[:LINES_MAX]:
         parts.append(f"[red]refused[/]   {escape(parked.path)}: {escape(parked.reason)}")
+    if status.conflicts_count:
+        parts.append(
+            f"[yellow]conflicts[/] {status.conflicts_count}: `mountfs conflicts` lists them"
+        )
     for conflict in status.conflicts[:LINES_MAX]:
-        parts.append(f"[yellow]conflict[/]  our version is in {escape(conflict.path)}")
+        parts.append(
+            f"[yellow]conflict[/]  what {escape(conflict.device)} wrote is in "
+            f"{escape(conflict.path)}"
+        )
     for recovered in status.recovered[:LINES_MAX]:
         parts.append(
             f"[yellow]recovered[/] what a power loss cut off from {escape(recovered.path)} "

@@ -42,6 +42,9 @@ class NodeChange(NamedTuple):
     is_created: bool
     touched: int
     xattrs: bytes = b""
+    conflict_of: int = 0
+    conflict_device: str = ""
+    conflict_at_ns: int = 0
 
 
 class DentryRow(NamedTuple):
@@ -64,6 +67,7 @@ class ReadyContent(NamedTuple):
     mtime_ns: int
     ctime_ns: int
     touched: int
+    merged_from: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +85,10 @@ class LocalState:
     """Kind of any node (NodeKind), for folders that are removed."""
     head_of: Callable[[int], int] = field(repr=False)
     """The revision of a file that this device has seen; 0 for none, and for what is no file."""
+    mtime_of: Callable[[int], int] = field(repr=False)
+    """The mtime that the mirror has of a node, which was therefore not set here."""
+    conflict_of: Callable[[int], int] = field(repr=False)
+    """Of which node the mirror says that a node is a conflict copy; 0: of none."""
 
 
 class PlannedOperation(NamedTuple):
@@ -313,10 +321,14 @@ class _Plan:
                 continue  # the content's times come with the content
             # Written after its attributes were set: the later times are the content's.
             times = state.contents.get(node.node_id, node)
+            is_marked_anew = node.conflict_of != state.conflict_of(node.node_id)
             self._put(
                 SetAttributes(
                     self._number(), 0, node.node_id, node.attributes_version, node.mode,
                     node.uid, node.gid, times.mtime_ns, times.ctime_ns, node.xattrs,
+                    times.mtime_ns != state.mtime_of(node.node_id),
+                    node.conflict_of if is_marked_anew else None,
+                    node.conflict_device, node.conflict_at_ns,
                 ),
                 node.touched, (), (),
             )  # fmt: skip
@@ -342,6 +354,7 @@ class _Plan:
                 self._number(), group, row.parent, row.name, node.node_id, NodeKind(node.kind),
                 node.mode, node.uid, node.gid, mtime_ns, ctime_ns, node.target, node.rdev,
                 content.new_content if content is not None else None, node.xattrs,
+                node.conflict_of, node.conflict_device, node.conflict_at_ns,
             ),
             node.touched,
             [row.touched],
@@ -352,7 +365,7 @@ class _Plan:
         self._contents_sent.add(content.node_id)
         operation = SetContent(
             self._number(), group, content.node_id, content.base_revision, content.new_content,
-            content.mtime_ns, content.ctime_ns,
+            content.mtime_ns, content.ctime_ns, content.merged_from,
         )  # fmt: skip
         self._put(operation, 0, (), content.generation_ids)
 

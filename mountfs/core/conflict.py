@@ -6,6 +6,8 @@ ever decided by a clock. A removal never beats an edit.
 
 from enum import Enum, auto
 
+from mountfs.core.text_merge import TEXT_BYTES_MAX
+
 
 class DentryVerdict(Enum):
     """What becomes of a dentry changed here, now that the mirror has `remote` there."""
@@ -69,3 +71,33 @@ def decide_content(
     if local_manifest is not None and local_manifest == remote_manifest:
         return ContentVerdict.DONE
     return ContentVerdict.KEEP_BOTH
+
+
+def may_merge(
+    *, base_bytes: int, our_bytes: int, their_bytes: int, is_open_for_writing: bool, is_wanted: bool
+) -> bool:
+    """Return whether two edits are worth an attempt to merge them; else both are kept. Pure.
+
+    A program that has the file open for writing goes on from the bytes that it put there: none of
+    them may change under its hands, and what it writes next was meant for them.
+    """
+    is_small = max(base_bytes, our_bytes, their_bytes) <= TEXT_BYTES_MAX
+    return is_wanted and is_small and not is_open_for_writing
+
+
+class DisputeVerdict(Enum):
+    """What becomes of a file that both sides edited."""
+
+    TAKE_THEIRS = auto()
+    """The head has all that was written here."""
+    COMMIT_MERGED = auto()
+    """Both edits together become the next head."""
+    KEEP_BOTH = auto()
+    """As `ContentVerdict.KEEP_BOTH`."""
+
+
+def decide_dispute(*, merged: bytes | None, theirs: bytes) -> DisputeVerdict:
+    """Return what the merge (None: there is none) means for the file. Pure."""
+    if merged is None:
+        return DisputeVerdict.KEEP_BOTH
+    return DisputeVerdict.TAKE_THEIRS if merged == theirs else DisputeVerdict.COMMIT_MERGED

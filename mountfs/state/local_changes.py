@@ -15,6 +15,8 @@ from mountfs.state.records import LocalDentry, LocalNode
 
 Key = tuple[int, bytes]
 
+_MARKS = ",".join("?" * len(LocalNode._fields))
+
 
 class LocalChanges:
     """One thread: the event loop's."""
@@ -113,9 +115,7 @@ class LocalChanges:
 
     def put_node(self, node: LocalNode) -> None:
         """Store a made or changed node as it is."""
-        self._database.execute(
-            "INSERT OR REPLACE INTO local_node VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?)", tuple(node)
-        )
+        self._database.execute(f"INSERT OR REPLACE INTO local_node VALUES ({_MARKS})", tuple(node))
         self.nodes[node.node_id] = node
 
     def drop_node(self, node_id: int) -> None:

@@ -11,8 +11,11 @@ _REMEMBERED_MAX: Final = 8192
 
 _COLUMNS = (
     "node_id, kind, mode, uid, gid, mtime_ns, ctime_ns, attributes_version, size_bytes, "
-    "revision, manifest_id, entries, target, rdev, xattrs"
+    "revision, manifest_id, entries, target, rdev, xattrs, "
+    "conflict_of, conflict_device, conflict_at_ns"
 )
+
+_MARKS = ",".join("?" * len(NodeRecord._fields))
 
 
 class Mirror:
@@ -111,7 +114,7 @@ class Mirror:
             [(state.parent, state.name) for state in dentries if not state.node_id],
         )
         execute_many(
-            f"INSERT OR REPLACE INTO node ({_COLUMNS}) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
+            f"INSERT OR REPLACE INTO node ({_COLUMNS}) VALUES ({_MARKS})",
             [tuple(record_of(state)) for state in nodes if state.kind is not NodeKind.REMOVED],
         )
         execute_many(
@@ -125,6 +128,13 @@ class Mirror:
         self.edits_count += 1
         self._nodes.clear()
         self._children.clear()
+
+    def conflict_copies(self, limit: int) -> list[int]:
+        """Return up to `limit` nodes that are marked as conflict copies."""
+        rows = self._database.execute(
+            "SELECT node_id FROM node WHERE conflict_of LIMIT ?", (limit,)
+        ).fetchall()
+        return [node_id for (node_id,) in rows]
 
     def is_empty(self) -> bool:
         return self._database.execute("SELECT 1 FROM node LIMIT 1").fetchone() is None

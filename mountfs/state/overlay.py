@@ -80,6 +80,7 @@ class Overlay:
         "generations",
         "is_detached",
         "last_change_s",
+        "merged_from",
         "mtime_ns",
         "node_id",
         "source",
@@ -97,6 +98,8 @@ class Overlay:
         self.first_change_s = 0.0
         """Monotonic, of the oldest change that is not frozen; 0 after a restart."""
         self.last_change_s = 0.0
+        self.merged_from = 0
+        """The revision whose edit, made here, was merged into the head that a commit replaces."""
         self.is_detached = False
         """Nobody's any more but for open handles: unlinked, or replaced."""
 

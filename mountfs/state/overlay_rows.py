@@ -31,9 +31,9 @@ class OverlayRows:
         source = overlay.source or Source(0, 0, b"", b"", 0)
         self._database.execute(
             "INSERT OR REPLACE INTO overlay (node_id, expected_revision, source_node, "
-            "source_revision, source_manifest_id, source_entries, source_size_bytes) "
-            "VALUES (?,?,?,?,?,?,?)",
-            (overlay.node_id, overlay.expected_revision, *source),
+            "source_revision, source_manifest_id, source_entries, source_size_bytes, merged_from) "
+            "VALUES (?,?,?,?,?,?,?,?)",
+            (overlay.node_id, overlay.expected_revision, *source, overlay.merged_from),
         )
 
     def remove(self, node_id: int) -> None:
@@ -75,11 +75,13 @@ class OverlayRows:
     def load(self) -> dict[int, Overlay]:
         """Return every node's overlay, with its generations, all frozen."""
         overlays: dict[int, Overlay] = {}
-        for node_id, expected, *source in self._database.execute(
-            "SELECT node_id, expected_revision, source_node, source_revision, "
+        for node_id, expected, merged_from, *source in self._database.execute(
+            "SELECT node_id, expected_revision, merged_from, source_node, source_revision, "
             "source_manifest_id, source_entries, source_size_bytes FROM overlay"
         ).fetchall():
-            overlays[node_id] = Overlay(node_id, expected, Source(*source) if source[0] else None)
+            overlay = Overlay(node_id, expected, Source(*source) if source[0] else None)
+            overlay.merged_from = merged_from
+            overlays[node_id] = overlay
         rows = self._database.execute(f"{_GENERATIONS} WHERE node_id != 0 ORDER BY generation_id")
         for node_id, *row in rows.fetchall():
             if node_id in overlays:

@@ -149,9 +149,32 @@ class Overlays:
             if overlay.generations or overlay.is_detached:
                 overlay.source = committed
                 overlay.expected_revision = committed.revision
+                overlay.merged_from = 0
                 self._store(overlay)
             else:
                 self._drop_row(overlay)
+
+    def replace(
+        self, overlay: Overlay, data: bytes, *, head: Source, merged_from: int, now_ns: int
+    ) -> Overlay:
+        """Return the overlay that takes this one's place: all of `data`, to replace `head`.
+
+        What was durable stays so. Raises as `write`; the caller's transaction must then be undone.
+        """
+        is_promised = any(generation.is_promised for generation in overlay.generations)
+        self.dispose(overlay)
+        made = Overlay(overlay.node_id, head.revision, None)
+        made.merged_from = merged_from
+        self._by_node[made.node_id] = made
+        self._store(made)
+        self.truncate(made, len(data), now_ns=now_ns)
+        self.write(made, 0, data, now_ns=now_ns)
+        if is_promised:
+            through = made.touched
+            for generation_id in self.unsynced(made):
+                self._staging.sync(generation_id)
+            self.mark_synced(made, through)
+        return made
 
     def rebase(self, overlay: Overlay, expected_revision: int) -> None:
         """A commit of the overlay is to replace this head."""
@@ -165,6 +188,7 @@ class Overlays:
             self._drop_row(overlay)
             overlay.node_id = node_id
             overlay.expected_revision = expected_revision
+            overlay.merged_from = 0
             self._by_node[node_id] = overlay
             self._store(overlay)
             self._rows.give(overlay.generations, node_id)

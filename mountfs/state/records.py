@@ -3,6 +3,7 @@
 from typing import NamedTuple
 
 from backend_server.protocol.messages import NodeKind, NodeState
+from mountfs.core.conflict_mark import ConflictMark
 
 
 class NodeRecord(NamedTuple):
@@ -23,6 +24,19 @@ class NodeRecord(NamedTuple):
     target: bytes
     rdev: int
     xattrs: bytes = b""
+    conflict_of: int = 0
+    conflict_device: str = ""
+    conflict_at_ns: int = 0
+
+    @property
+    def mark(self) -> ConflictMark:
+        return ConflictMark(self.conflict_of, self.conflict_device, self.conflict_at_ns)
+
+    def marked(self, mark: ConflictMark) -> "NodeRecord":
+        """Return the record with another mark. Pure."""
+        return self._replace(
+            conflict_of=mark.original, conflict_device=mark.device, conflict_at_ns=mark.at_ns
+        )
 
     @property
     def is_folder(self) -> bool:
@@ -49,6 +63,13 @@ class LocalNode(NamedTuple):
     is_created: bool
     touched: int
     xattrs: bytes = b""
+    conflict_of: int = 0
+    conflict_device: str = ""
+    conflict_at_ns: int = 0
+
+    @property
+    def mark(self) -> ConflictMark:
+        return ConflictMark(self.conflict_of, self.conflict_device, self.conflict_at_ns)
 
 
 class LocalDentry(NamedTuple):
@@ -85,4 +106,7 @@ def record_of(state: NodeState) -> NodeRecord:
         state.target,
         state.rdev,
         state.xattrs,
+        state.conflict_of,
+        state.conflict_device,
+        state.conflict_at_ns,
     )

@@ -25,8 +25,12 @@ CREATE TABLE node (
     entries             BLOB    NOT NULL,
     target              BLOB    NOT NULL,
     rdev                INTEGER NOT NULL,
-    xattrs              BLOB    NOT NULL DEFAULT x''
+    xattrs              BLOB    NOT NULL DEFAULT x'',
+    conflict_of         INTEGER NOT NULL DEFAULT 0,
+    conflict_device     TEXT    NOT NULL DEFAULT '',
+    conflict_at_ns      INTEGER NOT NULL DEFAULT 0
 );
+CREATE INDEX conflict ON node (conflict_of) WHERE conflict_of;
 
 -- The mirror: (parent, name) leads to node_id. What leads to nothing has no row.
 CREATE TABLE dentry (
@@ -54,7 +58,10 @@ CREATE TABLE local_node (
     rdev                INTEGER NOT NULL,
     is_created          INTEGER NOT NULL,
     touched             INTEGER NOT NULL,
-    xattrs              BLOB    NOT NULL DEFAULT x''
+    xattrs              BLOB    NOT NULL DEFAULT x'',
+    conflict_of         INTEGER NOT NULL DEFAULT 0,
+    conflict_device     TEXT    NOT NULL DEFAULT '',
+    conflict_at_ns      INTEGER NOT NULL DEFAULT 0
 );
 
 -- Dentries changed here: (parent, name) leads to node_id (0: to nothing) for programs, and to
@@ -80,7 +87,19 @@ CREATE TABLE overlay (
     source_revision     INTEGER NOT NULL,
     source_manifest_id  BLOB    NOT NULL,
     source_entries      BLOB    NOT NULL,
-    source_size_bytes   INTEGER NOT NULL
+    source_size_bytes   INTEGER NOT NULL,
+    merged_from         INTEGER NOT NULL DEFAULT 0   -- revision whose edit was merged in; 0: none
+);
+
+-- Files that both sides edited, while nobody has decided yet whether the edits can be merged:
+-- programs see what was written here, the mirror has the other side's head, and this is the
+-- revision that the edit here began from. Nothing of such a file is sent.
+CREATE TABLE dispute (
+    node_id           INTEGER NOT NULL PRIMARY KEY,
+    base_revision     INTEGER NOT NULL,
+    base_manifest_id  BLOB    NOT NULL,
+    base_entries      BLOB    NOT NULL,
+    base_size_bytes   INTEGER NOT NULL
 );
 
 -- Layers of an overlay, the lowest number lowest. All but the highest are frozen.

@@ -12,6 +12,7 @@ from mountfs.state.access_times import AccessTimes
 from mountfs.state.batches import Batches
 from mountfs.state.counter import ChangeCounter
 from mountfs.state.database import Database
+from mountfs.state.disputes import Disputes
 from mountfs.state.inodes import InodeAliases, Writers
 from mountfs.state.local_changes import LocalChanges
 from mountfs.state.mirror import Mirror
@@ -65,6 +66,7 @@ class StateStore:
         self.writers = Writers()
         self.batches = Batches(self.database)
         self.parking = Parking(self.database)
+        self.disputes = Disputes(self.database)
         self._quota = self._stored_quota()
         self.database.on_rollback = self._reload
 
@@ -147,6 +149,7 @@ class StateStore:
         self.access_times.load()
         self.batches.load()
         self.parking.load()
+        self.disputes.load()
         self._quota = self._stored_quota()
 
     def close(self) -> None:

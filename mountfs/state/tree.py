@@ -224,6 +224,7 @@ class LocalTree:
             is_created,
             self._changes.next_touch(),
             record.xattrs,
+            *record.mark,
         )
 
 
@@ -253,6 +254,7 @@ def _with_attributes(record: NodeRecord | None, local: LocalNode) -> NodeRecord:
             local.node_id, local.kind, local.mode, local.uid, local.gid, local.mtime_ns,
             local.ctime_ns, local.attributes_version, size, 0, b"", b"", local.target, local.rdev,
             local.xattrs,
+            *local.mark,
         )  # fmt: skip
     return record._replace(
         mode=local.mode,
@@ -261,4 +263,4 @@ def _with_attributes(record: NodeRecord | None, local: LocalNode) -> NodeRecord:
         mtime_ns=local.mtime_ns,
         ctime_ns=local.ctime_ns,
         xattrs=local.xattrs,
-    )
+    ).marked(local.mark)

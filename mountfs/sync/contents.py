@@ -5,7 +5,7 @@ time. Small contents come back at once (they ride in the commit), large ones upl
 nobody waits for them.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Set
 from typing import NamedTuple, Protocol
 
 import structlog
@@ -120,6 +120,18 @@ class Contents:
             if self._waits(overlay) and self._due_at_s(overlay) <= now_s:
                 self._start(overlay)
 
+    async def make_known(self, node_ids: Set[int]) -> None:
+        """Return when the small contents among `node_ids` are ready, or as `wait_small`.
+
+        Whether both sides wrote the same is seen by what a content is made of.
+        """
+        for overlay in self._state.overlays:
+            is_small = overlay.size_bytes <= _SMALL_BYTES_MAX
+            if overlay.node_id in node_ids and is_small and self._waits(overlay):
+                self._start(overlay)
+        if node_ids:
+            await self.wait_small()
+
     async def wait_small(self) -> None:
         """Return when the small contents that were started are ready or have failed, or soon:
         one whose base must come from far is not waited for."""
@@ -141,6 +153,7 @@ class Contents:
             ready[overlay.node_id] = ReadyContent(
                 overlay.node_id, overlay.expected_revision, done.sent.new_content,
                 done.generation_ids, record.mtime_ns, record.ctime_ns, done.touched,
+                overlay.merged_from,
             )  # fmt: skip
         return ready
 
@@ -185,6 +198,7 @@ class Contents:
             and overlay not in self._ready
             and overlay.node_id > 0
             and overlay.node_id not in self._state.parking.codes
+            and overlay.node_id not in self._state.disputes
         )
 
     def _due_at_s(self, overlay: Overlay) -> float:

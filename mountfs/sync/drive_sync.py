@@ -9,7 +9,6 @@ not know yet, and our own changes never look like somebody else's.
 """
 
 import random
-from collections import deque
 from collections.abc import Callable
 from typing import Final, Protocol
 
@@ -27,14 +26,15 @@ from backend_server.protocol.messages import (
     Outcome,
 )
 from mountfs.errors import MountError, NotLoggedIn, Refused, RequestRefused, Unavailable
-from mountfs.state.local_changes import Key
 from mountfs.state.store import StateStore
 from mountfs.state.view_changes import ViewChanges
 from mountfs.sync.backoff import BACKOFF_MAX_S, backoff_s
 from mountfs.sync.burst import Burst
+from mountfs.sync.conflict_copies import ConflictCopies
 from mountfs.sync.contents import Contents, ContentSender
-from mountfs.sync.feed import Applied, apply, pull
+from mountfs.sync.feed import Applied, apply, contents_in_doubt, pull
 from mountfs.sync.follower import Follower, PollServer
+from mountfs.sync.merging import MergeWork, Merging
 from mountfs.sync.planning import (
     held_nodes,
     is_sent,
@@ -49,7 +49,6 @@ from mountfs.sync.successions import apply_successions
 
 _log = structlog.get_logger()
 
-_RECENT_MAX: Final = 100
 # Batches in a row of which the server may make nothing before they are slowed down.
 _FRUITLESS_MAX: Final = 2
 
@@ -70,8 +69,10 @@ class DriveSync:
         state: StateStore,
         server: DriveServer,
         sender: ContentSender,
+        merge_work: MergeWork,
         *,
         device_name: str,
+        is_merging: bool,
         new_node_id: Callable[[], int],
         on_view_changes: Callable[[ViewChanges], None],
         on_online: Callable[[bool], None],
@@ -80,6 +81,8 @@ class DriveSync:
         self._state = state
         self._server = server
         self._sender = sender
+        self._merge_work = merge_work
+        self._is_merging = is_merging
         self._device_name = device_name
         self._new_node_id = new_node_id
         self._on_view_changes = on_view_changes
@@ -94,6 +97,7 @@ class DriveSync:
             jitter=jitter,
         )
         self._contents: Contents | None = None
+        self._merging: Merging | None = None
         self._wake = trio.Event()
         self._is_remote_ahead = True
         self._burst = Burst()
@@ -110,7 +114,6 @@ class DriveSync:
         self.is_online = False
         self.has_mirror = trio.Event()
         self.last_error: MountError | None = None
-        self.conflicts: deque[Key] = deque(maxlen=_RECENT_MAX)
         self.commits_count = 0
 
     # From outside ----------------------------------------------------------------------------
@@ -172,6 +175,11 @@ class DriveSync:
             self.local_change()
         async with trio.open_nursery() as nursery:
             self._contents = Contents(self._state, self._sender, nursery, wake=self._content_done)
+            self._merging = Merging(
+                self._state, self._merge_work, nursery, is_wanted=self._is_merging,
+                copies_of=self._copies_of, on_decided=self._dispute_decided,
+            )  # fmt: skip
+            self._merging.start()
             nursery.start_soon(self._follow)
             failures = 0
             while True:
@@ -235,6 +243,7 @@ class DriveSync:
             self._is_remote_ahead = True
             raise
         self._set_online(True)  # before anybody hears of what came
+        await self._contents.make_known(contents_in_doubt(self._state, pulled, answers))
         try:
             applied = apply(
                 self._state,
@@ -244,6 +253,7 @@ class DriveSync:
                 device_name=self._device_name,
                 new_node_id=self._new_node_id,
                 untie=self._is_one_placement,
+                is_merging=self._is_merging,
             )
         except BaseException:
             # The transaction was undone, and with it what settling had done to the marks.
@@ -268,6 +278,8 @@ class DriveSync:
 
     def _after_apply(self, applied: Applied, *, is_settled: bool) -> None:
         assert self._contents is not None
+        assert self._merging is not None
+        self._merging.start()
         if is_settled:
             # What the batch had no room for goes at once, what became free soon.
             is_full = len(self._operations) >= COMMIT_OPERATIONS_MAX // 2
@@ -279,7 +291,8 @@ class DriveSync:
         for node_id in applied.settlement.applied_revisions:
             self._contents.committed(node_id, self._state.clock.monotonic_s())
         self._contents.forget_retired()
-        self.conflicts.extend(applied.conflicts)
+        if applied.conflicts:
+            _log.info("both sides changed the same: copies are kept", count=len(applied.conflicts))
         if applied.view:
             self._on_view_changes(applied.view)
         for node_id in applied.settlement.parked:
@@ -291,8 +304,12 @@ class DriveSync:
     def _plan(self) -> None:
         """Store the next batch if there is something to send. No checkpoint."""
         assert self._contents is not None
+        assert self._merging is not None
         self._burst.close()
         apply_successions(self._state)
+        self._merging.end_without_edit(
+            now_s=self._state.clock.monotonic_s(), is_hurried=self._contents.is_hurried
+        )
         contents = self._contents.ready()
         settle_unchanged(self._state, contents)
         self._contents.forget_retired()
@@ -311,6 +328,17 @@ class DriveSync:
         if planned:
             self._operations = {item.operation.number: item.operation for item in planned}
             store_batch(self._state, planned)
+
+    def _copies_of(self, view: ViewChanges) -> ConflictCopies:
+        return ConflictCopies(
+            self._state, view, device_name=self._device_name, new_node_id=self._new_node_id
+        )
+
+    def _dispute_decided(self, view: ViewChanges) -> None:
+        assert self._contents is not None
+        self._contents.forget_retired()
+        self._on_view_changes(view)
+        self._content_done()
 
     def _content_done(self) -> None:
         self._burst.expect()
@@ -364,6 +392,8 @@ class DriveSync:
             self.is_online = is_online
             if is_online:
                 self._follower.try_now()
+                if self._merging is not None:
+                    self._merging.try_again()
             self._on_online(is_online)
 
     def _end_pull(self) -> None:

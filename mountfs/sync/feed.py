@@ -20,7 +20,9 @@ from mountfs.state.local_changes import Key
 from mountfs.state.store import StateStore
 from mountfs.state.tree import source_of
 from mountfs.state.view_changes import ViewChanges
-from mountfs.sync.rebase import Rebase, remember_before
+from mountfs.sync.conflict_copies import ConflictCopies
+from mountfs.sync.rebase import Rebase
+from mountfs.sync.revival import remember_before
 from mountfs.sync.settle import Settlement
 
 _log = structlog.get_logger()
@@ -78,6 +80,29 @@ async def _pull_changes(source: FeedSource, drive_id: DriveId, pulled: Pulled) -
             return pulled
 
 
+def contents_in_doubt(
+    state: StateStore, pulled: Pulled, answers: Mapping[int, OperationAnswer] | None
+) -> set[int]:
+    """Return the files written here of which `pulled` may bring the same, by other hands."""
+    own_revisions = {answer.sequence for answer in (answers or {}).values()}
+    in_doubt = set()
+    for overlay in state.overlays:
+        theirs = pulled.nodes.get(overlay.node_id)
+        if theirs is not None and theirs.revision not in (
+            overlay.expected_revision, *own_revisions
+        ):  # fmt: skip
+            in_doubt.add(overlay.node_id)
+    for key, dentry in pulled.dentries.items():
+        row = state.changes.dentries.get(key)
+        if row is None or not row.node_id or dentry.node_id in (0, row.node_id):
+            continue
+        record = state.tree.node(row.node_id)
+        if record is not None and record.is_folder:  # they merge: any file in it may meet its like
+            return {overlay.node_id for overlay in state.overlays}
+        in_doubt.add(row.node_id)
+    return in_doubt
+
+
 @dataclass(slots=True)
 class Applied:
     """What applying did."""
@@ -96,6 +121,7 @@ def apply(
     device_name: str,
     new_node_id: Callable[[], int],
     untie: bool,
+    is_merging: bool,
 ) -> Applied:
     """Bring the mirror to `pulled`, settle the batch, rebase what was changed here.
 
@@ -119,8 +145,8 @@ def apply(
             settlement.run(state.batches.in_flight, answers)
             state.batches.forget()
         state.mirror.apply(nodes, dentries)
-        rebase = Rebase(state, before, view, device_name=device_name, new_node_id=new_node_id)
-        rebase.run(
+        copies = ConflictCopies(state, view, device_name=device_name, new_node_id=new_node_id)
+        Rebase(state, before, mirrored, view, copies, is_merging=is_merging).run(
             keys=set(pulled.dentries) | settlement.applied_keys,
             nodes=set(present),
             removed=removed,
@@ -149,7 +175,7 @@ def apply(
                 view.replaced[node_id] = source
         elif record[:7] != now[:7] or record.size_bytes != now.size_bytes:
             view.attributes.add(node_id)
-    return Applied(view, settlement, rebase.conflicts)
+    return Applied(view, settlement, copies.made)
 
 
 def _edited_by_others(

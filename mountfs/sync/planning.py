@@ -28,8 +28,9 @@ from mountfs.state.store import StateStore
 
 
 def held_nodes(state: StateStore, *, now_s: float, is_hurried: bool) -> set[int]:
-    """Return nodes whose changes wait: refused ones, and files whose name was just vacated."""
-    held = set(state.parking.codes)
+    """Return nodes whose changes wait: refused ones, disputed ones, and files whose name was just
+    vacated."""
+    held = state.parking.codes.keys() | state.disputes.bases.keys()
     if not is_hurried:
         held |= {row.expected for row in _vacated(state) if now_s - row.at_s < VACATED_S}
     return held
@@ -110,6 +111,8 @@ def plan_batch(
         held=held,
         kind_of=lambda node_id: _kind_of(state, node_id),
         head_of=lambda node_id: _head_of(state, node_id),
+        mtime_of=lambda node_id: _mtime_of(state, node_id),
+        conflict_of=lambda node_id: _conflict_of(state, node_id),
     )
     return plan_commit(
         facts,
@@ -193,6 +196,16 @@ def _kind_of(state: StateStore, node_id: int) -> int:
 def _head_of(state: StateStore, node_id: int) -> int:
     record = state.mirror.node(node_id)
     return record.revision if record is not None else 0
+
+
+def _mtime_of(state: StateStore, node_id: int) -> int:
+    record = state.mirror.node(node_id)
+    return record.mtime_ns if record is not None else 0
+
+
+def _conflict_of(state: StateStore, node_id: int) -> int:
+    record = state.mirror.node(node_id)
+    return record.conflict_of if record is not None else 0
 
 
 def _vacated(state: StateStore) -> Iterator[LocalDentry]:

@@ -5,48 +5,46 @@ are; for the others `core.conflict` decides and this file does. Nothing that a p
 dropped: it stands, or is known to be on the server, or lives on under another name.
 """
 
-import time
-from collections.abc import Callable, Iterable, Mapping, Set
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Set
 
-from backend_server.protocol.messages import NodeKind
-from mountfs.core.conflict import ContentVerdict, DentryVerdict, decide_content, decide_dentry
-from mountfs.core.conflict_names import conflict_name
+from mountfs.core.attribute_merge import SetAttributes, merge_attributes
+from mountfs.core.conflict import (
+    ContentVerdict,
+    DentryVerdict,
+    decide_content,
+    decide_dentry,
+    may_merge,
+)
 from mountfs.state.local_changes import Key
 from mountfs.state.overlay import Overlay, Source
-from mountfs.state.records import LocalDentry, NodeRecord
+from mountfs.state.records import LocalDentry, LocalNode, NodeRecord
 from mountfs.state.store import StateStore
 from mountfs.state.view_changes import ViewChanges
-
-ROOT = 1
-
-
-@dataclass(slots=True)
-class Before:
-    """What the mirror had of nodes that the feed removed: where they were, and what."""
-
-    records: dict[int, NodeRecord] = field(default_factory=dict)
-    places: dict[int, Key] = field(default_factory=dict)
+from mountfs.sync.conflict_copies import ConflictCopies
+from mountfs.sync.revival import Before, Revival
 
 
 class Rebase:
-    """One run. `conflicts` lists the copies that were made, as (parent, name)."""
+    """One run. `mirrored`: what the mirror had of the nodes that the feed brought."""
 
     def __init__(
         self,
         state: StateStore,
         before: Before,
+        mirrored: Mapping[int, NodeRecord | None],
         view: ViewChanges,
+        copies: ConflictCopies,
         *,
-        device_name: str,
-        new_node_id: Callable[[], int],
+        is_merging: bool,
     ) -> None:
         self._state = state
-        self._before = before
+        self._is_merging = is_merging
+        self._mirrored = mirrored
         self._view = view
-        self._device_name = device_name
-        self._new_node_id = new_node_id
-        self.conflicts: list[Key] = []
+        self._copies = copies
+        self._revival = Revival(state, before, view, copies)
+        self._ready_manifests: Mapping[int, bytes] = {}
+        self._removed: Set[int] = frozenset()
 
     def run(
         self,
@@ -71,12 +69,13 @@ class Rebase:
             knotted: Renames and removals that the server refused to make.
         """
         changes = self._state.changes
+        self._ready_manifests, self._removed = ready_manifests, removed
         for node_id in removed & changes.nodes.keys():
             # Attributes of what is gone; `Before` has them for a file that is revived below.
             if not changes.nodes[node_id].is_created:
                 changes.drop_node(node_id)
         for node_id in nodes & changes.nodes.keys():
-            self._rebase_attributes(node_id)
+            self._rebase_attributes(node_id, is_ours=node_id in applied_revisions)
         for key in sorted(keys):
             self._rebase_dentry(key)
         for node_id in sorted(edited):
@@ -86,12 +85,7 @@ class Rebase:
             self._rebase_content(
                 node_id, applied_revisions.get(node_id), ready_manifests.get(node_id)
             )
-        for node_id in removed:
-            for key in list(changes.places(node_id)):
-                self._drop_if_dead(changes.dentries[key])
-        for parent in removed:
-            if self._state.changes.names_in(parent):
-                self._revive_folder(parent)
+        self._revive(removed)
         for key in sorted(knotted):
             self._untie(key)
         self._check_folders()
@@ -115,14 +109,22 @@ class Rebase:
                 changes.put_dentry(row._replace(expected=0))
             case DentryVerdict.COLLIDE:
                 self._collide(row, remote)
-        if verdict in (DentryVerdict.KEEP, DentryVerdict.KEEP_ON_NEW):
-            self._drop_if_dead(row)
 
-    def _drop_if_dead(self, row: LocalDentry) -> None:
-        """A name given here to a node that others removed leads nowhere."""
-        if row.node_id and self._state.tree.node(row.node_id) is None:
-            self._state.changes.drop_dentry(row.key)
-            self._view.dentries.add(row.key)
+    def _revive(self, removed: Set[int]) -> None:
+        """Names given here to what others removed, and names in folders that they removed."""
+        changes = self._state.changes
+        named = [node_id for node_id in sorted(removed) if changes.places(node_id)]
+        folders = [node_id for node_id in named if self._revival.is_folder(node_id)]
+        for node_id in named:
+            if node_id not in folders:
+                self._revival.revive_file(node_id)
+        for node_id in sorted(removed):
+            if changes.names_in(node_id):
+                self._revival.revive_folder(node_id)
+        for node_id in folders:
+            for key in list(changes.places(node_id)):
+                changes.drop_dentry(key)
+                self._view.dentries.add(key)
 
     def _keep_edited(self, node_id: int) -> None:
         """A file that was removed or replaced here was edited elsewhere: the edit keeps its name.
@@ -137,23 +139,50 @@ class Rebase:
                 self._collide(row, node_id)
 
     def _collide(self, row: LocalDentry, remote: int) -> None:
-        """Two different nodes want one name: folders merge, else ours is renamed."""
+        """Two nodes want one name: equals and folders become one, else ours is renamed."""
         changes, tree = self._state.changes, self._state.tree
         ours = tree.node(row.node_id) if row.node_id else None
         theirs = self._state.mirror.node(remote)
+        if row.node_id in self._removed:
+            return  # `_revive` finds it a name
         changes.drop_dentry(row.key)
         self._view.dentries.add(row.key)
         if ours is None:
             return
-        created = changes.nodes.get(row.node_id)
-        is_new = created is not None and created.is_created
-        if ours.is_folder and theirs is not None and theirs.is_folder and is_new:
-            self._merge_folder(row.node_id, remote)
-            return
-        name = self._conflict_name(row.parent, row.name)
-        tree.set_child(row.parent, name, row.node_id)
-        self._view.dentries.add((row.parent, name))
-        self.conflicts.append((row.parent, name))
+        if theirs is not None and self._is_new(row.node_id):
+            if ours.is_folder and theirs.is_folder:
+                self._merge_folder(row.node_id, remote)
+                return
+            if not tree.places(row.node_id) and self._is_same(ours, theirs):
+                self._adopt(ours, theirs)
+                return
+        self._copies.place_beside(row.parent, row.name, row.node_id, original=remote)
+
+    def _is_new(self, node_id: int) -> bool:
+        created = self._state.changes.nodes.get(node_id)
+        return created is not None and created.is_created
+
+    def _is_same(self, ours: NodeRecord, theirs: NodeRecord) -> bool:
+        """Whether two new nodes of one name are the same thing, as far as is known by now."""
+        is_new_there = self._mirrored.get(theirs.node_id, theirs) is None
+        if not is_new_there or ours.kind != theirs.kind:
+            return False
+        if ours.is_file:
+            manifest_id = self._ready_manifests.get(ours.node_id)
+            is_empty = not ours.size_bytes and not theirs.size_bytes
+            return is_empty or (manifest_id is not None and manifest_id == theirs.manifest_id)
+        return (ours.target, ours.rdev) == (theirs.target, theirs.rdev)
+
+    def _adopt(self, ours: NodeRecord, theirs: NodeRecord) -> None:
+        """Ours, which the server never saw, is theirs from now on."""
+        state = self._state
+        overlay = state.overlays.get(ours.node_id)
+        if overlay is not None:
+            state.overlays.dispose(overlay)
+        state.changes.drop_node(ours.node_id)
+        state.parking.unpark(ours.node_id)
+        state.inodes.point(state.inodes.inode_of(ours.node_id), theirs.node_id)
+        self._view.attributes.add(theirs.node_id)
 
     def _merge_folder(self, ours: int, theirs: int) -> None:
         """What was put into our new folder goes into theirs of the same name."""
@@ -207,14 +236,35 @@ class Rebase:
 
     # Attributes ------------------------------------------------------------------------------
 
-    def _rebase_attributes(self, node_id: int) -> None:
-        """Attributes set on both sides: ours come later, on top of theirs."""
+    def _rebase_attributes(self, node_id: int, *, is_ours: bool) -> None:
+        """Attributes set on both sides: each field as whoever changed it wants it."""
         node = self._state.changes.nodes[node_id]
         remote = self._state.mirror.node(node_id)
-        if remote is not None and node.attributes_version != remote.attributes_version:
-            self._state.changes.put_node(
-                node._replace(is_created=False, attributes_version=remote.attributes_version)
+        if remote is None:
+            return
+        base = self._mirrored.get(node_id)
+        # What this device sent of its own is in `remote` too, but not in `base`: no change of
+        # others. Its attributes have moved the version, its content is `is_ours`.
+        is_on_base = base is not None and base.attributes_version == node.attributes_version
+        merged = _attributes_of(node)
+        if base is not None and is_on_base and not is_ours:
+            merged = merge_attributes(
+                base=_attributes_of(base), local=merged, remote=_attributes_of(remote)
             )
+        rebased = node._replace(
+            is_created=False,
+            attributes_version=remote.attributes_version,
+            mode=merged.mode,
+            uid=merged.uid,
+            gid=merged.gid,
+            mtime_ns=merged.mtime_ns,
+            ctime_ns=merged.ctime_ns,
+            conflict_of=merged.mark.original,
+            conflict_device=merged.mark.device,
+            conflict_at_ns=merged.mark.at_ns,
+        )
+        if rebased != node:
+            self._state.changes.put_node(rebased)
 
     # Contents --------------------------------------------------------------------------------
 
@@ -236,6 +286,9 @@ class Rebase:
             local_manifest=our_manifest,
             remote_manifest=remote.manifest_id if remote is not None else b"",
         )
+        if verdict is ContentVerdict.KEEP_BOTH and self._may_merge(overlay, remote):
+            return  # programs go on seeing what was written here, until it is known (`merging`)
+        self._state.disputes.end(node_id)
         match verdict:
             case ContentVerdict.KEEP:
                 pass
@@ -244,146 +297,42 @@ class Rebase:
                 ids = [generation.generation_id for generation in overlay.generations]
                 self._state.overlays.retire(overlay, ids, Source(*_content_of(remote)))
             case ContentVerdict.KEEP_BOTH:
-                self._keep_both(overlay)
+                self._copies.keep_both(overlay)
             case ContentVerdict.REVIVE:
-                self._revive_file(overlay)
+                self._revival.revive_file(node_id)
 
-    def _keep_both(self, overlay: Overlay) -> None:
-        """Our bytes, and the inode that programs hold, move to a copy beside the file."""
-        tree = self._state.tree
-        record = tree.node(overlay.node_id)
-        assert record is not None
-        places = tree.places(record.node_id)
-        if not places:
-            self._state.overlays.dispose(overlay)
-            return
-        parent, name = places[0]
-        copy_name = self._conflict_name(parent, name)
-        copy_id = self._copy(record, overlay, parent, copy_name)
-        self._state.inodes.exchange(record.node_id, copy_id)
-        self._view.dentries |= {(place_parent, place) for place_parent, place in places}
-        self._view.contents |= {record.node_id, copy_id}
-        self.conflicts.append((parent, copy_name))
-
-    def _revive_file(self, overlay: Overlay) -> None:
-        """Others removed the file that was edited here: it comes back as a new node."""
-        old = self._before.records.get(overlay.node_id)
-        place = self._before.places.get(overlay.node_id)
-        here = self._state.tree.places(overlay.node_id)
-        if here:
-            place = here[0]
-        if place is None:
-            self._state.overlays.dispose(overlay)
-            return
-        record = old or NodeRecord(
-            overlay.node_id, NodeKind.FILE, 0o644, 0, 0, overlay.mtime_ns, overlay.mtime_ns,
-            0, 0, 0, b"", b"", b"", 0,
-        )  # fmt: skip
-        node_id = overlay.node_id
-        inode = self._state.inodes.inode_of(node_id)
-        for key in here:
-            self._state.changes.drop_dentry(key)
-        self._state.changes.drop_node(node_id)
-        parent, name = place
-        parent = self._living_folder(parent)
-        if self._state.tree.child(parent, name):
-            name = self._conflict_name(parent, name)
-            self.conflicts.append((parent, name))
-        copy_id = self._copy(record, overlay, parent, name)
-        self._state.inodes.point(inode, copy_id)
-        self._view.dentries.add((parent, name))
-
-    def _copy(self, record: NodeRecord, overlay: Overlay, parent: int, name: bytes) -> int:
-        copy_id = self._new_node_id()
-        changes, tree = self._state.changes, self._state.tree
-        changes.drop_node(record.node_id)
-        tree.create(
-            record._replace(
-                node_id=copy_id, attributes_version=0, revision=0, manifest_id=b"", entries=b""
-            )
-        )
-        self._state.overlays.move(overlay, copy_id, expected_revision=0)
-        tree.set_child(parent, name, copy_id)
-        self._view.dentries.add((parent, name))
-        return copy_id
-
-    # Folders that others removed -------------------------------------------------------------
-
-    def _revive_folder(self, node_id: int) -> int:
-        """A folder was removed elsewhere while something was put into it here: make it again."""
-        changes = self._state.changes
-        rows = [changes.dentries[node_id, name] for name in list(changes.names_in(node_id))]
-        for row in rows:
-            changes.drop_dentry(row.key)
-        kept = [row for row in rows if row.node_id and self._is_alive(row.node_id)]
-        if not kept:
-            return 0
-        folder = self._living_folder(node_id)
-        for row in kept:
-            name = row.name
-            if self._state.tree.child(folder, name):
-                name = self._conflict_name(folder, name)
-                self.conflicts.append((folder, name))
-            self._state.tree.set_child(folder, name, row.node_id)
-            self._view.dentries.add((folder, name))
-        return folder
-
-    def _living_folder(self, node_id: int) -> int:
-        """Return the folder, or the one made in its place when it was removed."""
+    def _may_merge(self, overlay: Overlay, remote: NodeRecord | None) -> bool:
+        """Whether the file is disputed, from now on or still."""
         state = self._state
-        if self._is_alive(node_id):
-            return node_id
-        record, place = self._before.records.get(node_id), self._before.places.get(node_id)
-        if record is None or place is None:
-            return ROOT
-        parent = self._living_folder(place[0])
-        existing = state.tree.child(parent, place[1])
-        found = state.tree.node(existing) if existing else None
-        if found is not None and found.is_folder:
-            return existing
-        name = place[1] if found is None else self._conflict_name(*place)
-        made = self._new_node_id()
-        state.tree.create(record._replace(node_id=made, attributes_version=0))
-        state.tree.set_child(parent, name, made)
-        state.inodes.point(state.inodes.inode_of(node_id), made)
-        self._view.dentries.add((parent, name))
-        # Whoever asks again for the same folder gets the one that was made.
-        self._before.places[node_id] = (parent, name)
-        return made
+        base = state.disputes.bases.get(overlay.node_id) or self._base_of(overlay)
+        if base is None or remote is None:
+            return False
+        is_open = state.inodes.inode_of(overlay.node_id) in state.writers
+        if not may_merge(
+            base_bytes=base.size_bytes, our_bytes=overlay.size_bytes,
+            their_bytes=remote.size_bytes, is_open_for_writing=is_open, is_wanted=self._is_merging,
+        ):  # fmt: skip
+            return False
+        if overlay.node_id not in state.disputes:
+            state.disputes.begin(base)
+        return True
 
-    def _is_alive(self, node_id: int) -> bool:
-        return self._state.tree.node(node_id) is not None
+    def _base_of(self, overlay: Overlay) -> Source | None:
+        """Return the content that the overlay was to replace, if it is known."""
+        node_id, source = overlay.node_id, overlay.source
+        if source is not None and source[:2] == (node_id, overlay.expected_revision):
+            return source
+        before = self._mirrored.get(node_id)
+        if before is None or before.revision != overlay.expected_revision:
+            return None
+        return Source(*_content_of(before))
 
-    def _conflict_name(self, parent: int, name: bytes) -> bytes:
-        wall_s = self._state.clock.wall_ns() / 1e9
-        return conflict_name(
-            name,
-            device=self._device_name,
-            date=time.strftime("%Y-%m-%d", time.gmtime(wall_s)),
-            is_taken=lambda candidate: bool(self._state.tree.child(parent, candidate)),
-        )
+
+def _attributes_of(node: NodeRecord | LocalNode) -> SetAttributes:
+    return SetAttributes(node.mode, node.uid, node.gid, node.mtime_ns, node.ctime_ns, node.mark)
 
 
 def _content_of(record: NodeRecord) -> tuple[int, int, bytes, bytes, int]:
     return (
         record.node_id, record.revision, record.manifest_id, record.entries, record.size_bytes
     )  # fmt: skip
-
-
-def remember_before(state: StateStore, removed: Iterable[int]) -> Before:
-    """Return where the nodes that are about to go are now, and what, with all their folders."""
-    before = Before()
-    pending = list(removed)
-    while pending:
-        node_id = pending.pop()
-        if node_id in before.records:
-            continue
-        record = state.tree.node(node_id)
-        places = state.mirror.places(node_id)
-        if record is None:
-            continue
-        before.records[node_id] = record
-        if places:
-            before.places[node_id] = places[0]
-            pending.append(places[0][0])
-    return before

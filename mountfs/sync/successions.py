@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from backend_server.protocol.messages import NodeKind
+from mountfs.core.conflict_mark import NO_CONFLICT
 from mountfs.core.succession import Key, Swap, Takeover, recognise
 from mountfs.state.local_changes import LocalChanges
 from mountfs.state.overlay import Overlay
@@ -65,7 +66,8 @@ def _take_over(state: StateStore, takeover: Takeover) -> None:
     old = state.mirror.node(takeover.old)
     new = state.tree.node(takeover.new)
     assert old is not None and new is not None
-    _move_content(state, new, old.node_id, expected_revision=old.revision)
+    seen = state.disputes.base_revision(old.node_id, old.revision)
+    _move_content(state, new, old.node_id, expected_revision=seen)
     state.changes.drop_dentry(takeover.key)
     state.changes.drop_node(new.node_id)
     _adopt_attributes(state, old, new)
@@ -82,15 +84,16 @@ def _swap(state: StateStore, swap: Swap) -> None:
     assert on_server is not None and old is not None and new is not None
     old_overlay = state.overlays.get(old.node_id)
     new_overlay = state.overlays.get(new.node_id)
+    seen = state.disputes.base_revision(old.node_id, on_server.revision)
     # A number that no node has stands in while the two change places.
     spare = -old.node_id
     if old_overlay is None:
         old_overlay = state.overlays.begin(old.node_id, expected_revision=0, source=source_of(old))
     state.overlays.move(old_overlay, spare, expected_revision=0)
     if new_overlay is not None:
-        state.overlays.move(new_overlay, old.node_id, expected_revision=on_server.revision)
+        state.overlays.move(new_overlay, old.node_id, expected_revision=seen)
     else:
-        state.overlays.begin(old.node_id, expected_revision=on_server.revision, source=None)
+        state.overlays.begin(old.node_id, expected_revision=seen, source=None)
     state.overlays.move(old_overlay, new.node_id, expected_revision=0)
     changes.drop_dentry(swap.key)
     backup = changes.dentries[swap.backup_key]
@@ -98,7 +101,9 @@ def _swap(state: StateStore, swap: Swap) -> None:
     changes.drop_node(new.node_id)
     _adopt_attributes(state, on_server, new)
     state.tree.create(
-        old._replace(node_id=new.node_id, attributes_version=0, revision=0, manifest_id=b"")
+        old._replace(node_id=new.node_id, attributes_version=0, revision=0, manifest_id=b"").marked(
+            NO_CONFLICT
+        )
     )
     inodes.exchange(old.node_id, new.node_id)
 
@@ -117,6 +122,7 @@ def _move_content(
 
 def _adopt_attributes(state: StateStore, old: NodeRecord, new: NodeRecord) -> None:
     changes: LocalChanges = state.changes
+    here = state.tree.node(old.node_id) or old
     changes.drop_node(old.node_id)
     adopted = old._replace(
         mode=new.mode,
@@ -125,5 +131,5 @@ def _adopt_attributes(state: StateStore, old: NodeRecord, new: NodeRecord) -> No
         mtime_ns=new.mtime_ns,
         ctime_ns=new.ctime_ns,
         xattrs=new.xattrs,
-    )
+    ).marked(here.mark)
     state.tree.set_attributes(adopted)

@@ -6,10 +6,13 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
+from alembic.config import Config
 from alembic.migration import MigrationContext
 from sqlalchemy import Connection
 
+from backend_server.metadata import migrations
 from backend_server.metadata.connections import Connections
 from backend_server.metadata.database import Database
 from backend_server.metadata.errors import (
@@ -140,6 +143,53 @@ def test_a_file_that_is_no_database_says_so(
     (tmp_path / "metadata.db").write_bytes(b"not a database, but long enough to look at" * 100)
     with pytest.raises(MetadataCorrupt):
         Database.open(tmp_path / "metadata.db", executor=executor)
+
+
+def test_what_the_first_schema_held_is_kept(tmp_path: Path) -> None:
+    """Nodes and revisions of before are no conflicts and no merges."""
+
+    def first_schema(connection: Connection) -> None:
+        _upgrade(connection, "0001")
+        connection.exec_driver_sql(
+            "INSERT INTO nodes (drive_id, node_id, sequence, kind, mode, uid, gid, mtime_ns, "
+            "ctime_ns, attributes_version, size_bytes, revision, manifest_id, entries, target, "
+            "rdev, charged_bytes, created_at_ms) "
+            "VALUES ('d', 7, 1, 1, 420, 0, 0, 0, 0, 1, 0, 1, x'', x'', x'', 0, 0, 0)"
+        )
+        connection.exec_driver_sql(
+            "INSERT INTO revisions (drive_id, node_id, revision, manifest_id, size_bytes, "
+            "charged_bytes, device_id, committed_at_ms) VALUES ('d', 7, 1, x'', 0, 0, 1, 0)"
+        )
+
+    def kept(connection: Connection) -> list[tuple[object, ...]]:
+        return [
+            tuple(row)
+            for statement in (
+                "SELECT node_id, conflict_of, conflict_device, conflict_at_ns FROM nodes",
+                "SELECT node_id, merged_from FROM revisions",
+            )
+            for row in connection.exec_driver_sql(statement)
+        ]
+
+    async def main() -> None:
+        database = Database.open(tmp_path / "metadata.db", executor=InlineExecutor)
+        try:
+            await database.write(first_schema)
+            await database.migrate()
+            assert await database.read(kept) == [(7, 0, "", 0), (7, 0)]
+            assert await database.write(_differences) == []
+        finally:
+            await database.close()
+
+    asyncio.run(main())
+
+
+def _upgrade(connection: Connection, revision: str) -> None:
+    config = Config()
+    config.set_main_option("script_location", str(Path(migrations.__file__).parent))
+    config.set_main_option("path_separator", "os")
+    config.attributes["connection"] = connection
+    command.upgrade(config, revision)
 
 
 def test_migrating_again_changes_nothing_and_ends_at_the_tables_as_written(

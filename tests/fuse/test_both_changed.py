@@ -170,3 +170,32 @@ def test_a_program_that_has_our_file_open_goes_on_with_our_bytes(apart: Apart) -
     apart.settle()
     for side in (apart.here, apart.there):
         assert _contents(side) == [b"ours, and more of ours", b"theirs"]
+
+
+@pytest.mark.parametrize("lines_count", [20, 20_000])
+def test_two_edits_of_one_text_become_one(apart: Apart, lines_count: int) -> None:
+    lines = [b"line %d of the text\n" % number for number in range(lines_count)]
+    ours = [*lines[:3], b"LINE 3 OF THE TEXT\n", *lines[4:]]
+    theirs = [*lines[:-4], b"L" + lines[-4][1:], *lines[-3:]]
+    (apart.here / "text").write_bytes(b"".join(lines))
+    apart.separate()
+    (apart.here / "text").write_bytes(b"".join(ours))
+    (apart.there / "text").write_bytes(b"".join(theirs))
+    # The kernel holds these pages, and the size stays: only being told can make it look again.
+    assert (apart.here / "text").read_bytes() == b"".join(ours)
+    apart.meet()
+    for side in (apart.here, apart.there):
+        assert names_in(side) == ["text"]
+        assert (side / "text").read_bytes() == b"".join([*theirs[:3], ours[3], *theirs[4:]])
+
+
+def test_saved_by_rename_on_both_sides_and_merged(apart: Apart) -> None:
+    (apart.here / "text").write_bytes(b"1\n2\n3\n")
+    apart.separate()
+    for side, text in ((apart.here, b"one\n2\n3\n"), (apart.there, b"1\n2\nthree\n")):
+        (side / "text.tmp").write_bytes(text)
+        (side / "text.tmp").rename(side / "text")
+    apart.meet()
+    for side in (apart.here, apart.there):
+        assert names_in(side) == ["text"]
+        assert (side / "text").read_bytes() == b"one\n2\nthree\n"

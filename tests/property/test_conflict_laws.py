@@ -3,13 +3,18 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mountfs.core.attribute_merge import SetAttributes, merge_attributes
 from mountfs.core.conflict import (
     ContentVerdict,
     DentryVerdict,
+    DisputeVerdict,
     decide_content,
     decide_dentry,
+    decide_dispute,
+    may_merge,
 )
 from mountfs.core.conflict_names import conflict_name
+from mountfs.core.text_merge import TEXT_BYTES_MAX
 
 NODES = st.integers(0, 3)
 
@@ -52,6 +57,49 @@ def test_our_bytes_are_dropped_only_when_the_head_has_them(
     if verdict is ContentVerdict.KEEP:
         assert remote == expected
     assert (verdict is ContentVerdict.REVIVE) == (remote is None)
+
+
+@given(merged=st.none() | st.sampled_from([b"a", b"b"]), theirs=st.sampled_from([b"a", b"b"]))
+def test_a_merge_is_committed_only_where_it_is_more_than_the_head(
+    merged: bytes | None, theirs: bytes
+) -> None:
+    verdict = decide_dispute(merged=merged, theirs=theirs)
+    assert (verdict is DisputeVerdict.KEEP_BOTH) == (merged is None)
+    assert (verdict is DisputeVerdict.TAKE_THEIRS) == (merged == theirs)
+
+
+@given(
+    sizes=st.tuples(*[st.sampled_from([0, TEXT_BYTES_MAX, TEXT_BYTES_MAX + 1])] * 3),
+    is_open=st.booleans(),
+    is_wanted=st.booleans(),
+)
+def test_only_small_closed_files_are_merged(
+    sizes: tuple[int, int, int], is_open: bool, is_wanted: bool
+) -> None:
+    base, ours, theirs = sizes
+    assert may_merge(
+        base_bytes=base, our_bytes=ours, their_bytes=theirs, is_open_for_writing=is_open,
+        is_wanted=is_wanted,
+    ) == (max(sizes) <= TEXT_BYTES_MAX and is_wanted and not is_open)  # fmt: skip
+
+
+VALUES = st.integers(0, 2)
+ATTRIBUTES = st.builds(SetAttributes, VALUES, VALUES, VALUES, VALUES, VALUES)
+
+
+@given(base=ATTRIBUTES, local=ATTRIBUTES, remote=ATTRIBUTES)
+def test_attributes_are_as_whoever_changed_them_wants(
+    base: SetAttributes, local: SetAttributes, remote: SetAttributes
+) -> None:
+    merged = merge_attributes(base=base, local=local, remote=remote)
+    for before, ours, theirs, now in zip(base[:4], local[:4], remote[:4], merged[:4], strict=True):
+        if ours != before:
+            assert now == ours, "what was set here stands"
+        elif theirs != before:
+            assert now == theirs, "what was set there, and not here, arrives"
+        else:
+            assert now == before
+    assert merged.ctime_ns >= max(local.ctime_ns, remote.ctime_ns)
 
 
 @given(

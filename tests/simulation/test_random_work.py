@@ -1,7 +1,7 @@
 """Random work of two devices under faults: both end alike, and nothing written is lost.
 
-Every write leaves a token of its own. A token may go only when a device that could see it wrote
-over it or removed it; all others must be in the tree at the end, under whatever name.
+Every write leaves a token of its own, which is a line. A token may go only when a device that could
+see it wrote over it or removed it; all others must be in the tree at the end, in whatever file.
 """
 
 import os
@@ -14,12 +14,17 @@ import pytest
 import trio
 from trio.testing import MockClock
 
-from mountfs.errors import FileSystemError
+from mountfs.core.resolution import Keep
+from mountfs.errors import FileSystemError, SetupError
+from mountfs.state.conflict_copies import find_conflict_copies
+from mountfs.vfs.resolution import resolve_conflict
 from simulation.world import Device, World, open_world
 
 SEEDS = range(int(os.environ.get("SIMULATION_SEEDS", "12")))
-STEPS = 60
+STEPS = 80
 NAMES = ("a", "b", "c")
+TEXT = "text"
+"""Of many lines, which both edit: mostly in different places."""
 FOLDERS = ("", "d/", "e/", "d/f/")
 
 
@@ -40,6 +45,8 @@ class Work:
             (8, self._write), (3, self._remove), (4, self._rename), (2, self._make_folder),
             (1, self._remove_folder), (4, self._wait), (2, self._cut), (3, self._heal),
             (1, self._lose_answer), (1, self._kill), (2, self._save_by_rename),
+            (8, self._edit_line), (1, self._link), (1, self._set_mode), (1, self._resolve),
+            (1, self._cut_blocks),
         ]  # fmt: skip
         (action,) = self._chance.choices(
             [action for _, action in actions], [weight for weight, _ in actions]
@@ -53,7 +60,7 @@ class Work:
 
     def _token(self, device: Device) -> bytes:
         self._count += 1
-        return f"{device.name} {self._count};".encode()
+        return f"{device.name} {self._count}\n".encode()
 
     async def _write(self, device: Device) -> None:
         path, token = self._path(), self._token(device)
@@ -61,6 +68,43 @@ class Work:
         await device.write(path, token)
         self.written.add(token)
         self.given_up |= old
+
+    async def _edit_line(self, device: Device) -> None:
+        """Insert a line, or put one in the place of another."""
+        path, token = self._chance.choice((TEXT, TEXT, self._path())), self._token(device)
+        lines = (await device.read(path)).splitlines(keepends=True)
+        at = self._chance.randint(0, len(lines))
+        replaced = lines[at : at + self._chance.randint(0, 1)]
+        lines[at : at + len(replaced)] = [token]
+        text = b"".join(lines)
+        if self._chance.random() < 0.3:
+            await device.write(path + ".tmp", text)
+            await device.rename(path + ".tmp", path)
+        else:
+            await device.write(path, text)
+        self.written.add(token)
+        self.given_up |= set(replaced)
+
+    async def _link(self, device: Device) -> None:
+        await device.link(self._path(), self._path())
+
+    async def _set_mode(self, device: Device) -> None:
+        await device.chmod(self._path(), self._chance.choice((0o600, 0o644, 0o640)))
+
+    async def _resolve(self, device: Device) -> None:
+        found = find_conflict_copies(device.state)
+        if not found:
+            return
+        conflict, keep = self._chance.choice(found), self._chance.choice(list(Keep))
+        lost = {Keep.COPY: conflict.original, Keep.ORIGINAL: conflict.copy}.get(keep)
+        path = device.state.tree.path_of(lost.node_id).decode() if lost else ""
+        old = await self._seen(device, path) if path else set()
+        with suppress(SetupError):  # some can be settled in other ways only
+            await resolve_conflict(device.fs, conflict, keep)
+            self.given_up |= old
+
+    async def _cut_blocks(self, device: Device) -> None:
+        device.transport.brings_no_blocks = not device.transport.brings_no_blocks
 
     async def _save_by_rename(self, device: Device) -> None:
         path, token = self._path(), self._token(device)
@@ -111,7 +155,7 @@ class Work:
     async def _seen(self, device: Device, path: str) -> set[bytes]:
         """What the device has there: its to give up."""
         try:
-            return {await device.read(path)}
+            return set((await device.read(path)).splitlines(keepends=True))
         except FileSystemError:
             return set()
 
@@ -121,15 +165,26 @@ async def test_nothing_is_lost(autojump_clock: MockClock, tmp_path: Path, seed: 
     async with open_world(tmp_path) as world:
         world.shared_cache = {}
         devices = [await world.device("one"), await world.device("two")]
-        work = Work(world, devices, random.Random(seed))
+        chance = random.Random(seed)
+        devices[0].is_merging = chance.random() < 0.8  # from its next start on
+        work = Work(world, devices, chance)
+        await devices[0].write(TEXT, b"".join(b"line %d\n" % number for number in range(20)))
+        await world.quiet()
         for _ in range(STEPS):
             await work.step()
         for device in devices:
-            device.transport.is_cut = False
+            device.transport.is_cut = device.transport.brings_no_blocks = False
         await world.quiet()
         first, second = [await device.tree() for device in devices]
         assert first == second
-        kept = {content for content in first.values() if content}
+        kept = {
+            line
+            for content in first.values()
+            for line in (content or b"").splitlines(keepends=True)
+        }
         assert work.written - work.given_up <= kept
         for device in devices:
             assert not device.sync.pending_count
+            assert not device.state.disputes.bases
+        copies = [find_conflict_copies(device.state) for device in devices]
+        assert copies[0] == copies[1]

@@ -16,10 +16,12 @@ from pathlib import Path
 import httpx
 import trio
 import trio.testing
+from sqlalchemy import Connection, select
 
 from backend_server.app import ServerApp, build_app, in_process_seams
 from backend_server.cli.initialise import initialise
 from backend_server.config import ServerConfig
+from backend_server.metadata.tables import revisions
 from backend_server.protocol.blocks import decode_block, encode_block
 from backend_server.protocol.identity import (
     UPLOAD_ID_BYTES,
@@ -41,14 +43,15 @@ from backend_server.protocol.messages import (
     WantedChunk,
 )
 from mountfs.core.content import ContentSource, DirtyContent, Manifest
-from mountfs.errors import MountError, Offline
+from mountfs.core.text_merge import merge_texts
+from mountfs.errors import Corruption, MountError, Offline
 from mountfs.state.overlay import Source
 from mountfs.state.store import StateStore
 from mountfs.sync.drive_sync import DriveSync
 from mountfs.transport.client import ServerClient
 from mountfs.vfs.attributes import Ownership
 from mountfs.vfs.file_system import DriveFileSystem
-from mountfs.vfs.interface import Caller, Inode, RenameFlags
+from mountfs.vfs.interface import AttributeChanges, Attributes, Caller, Inode, RenameFlags
 
 CALLER = Caller(uid=0, gid=0, pid=1)
 _ROUNDS_MAX = 20
@@ -80,6 +83,9 @@ class SmallContents:
         self._drive = drive
         self._plain = cached
         self._uploads_count = 0
+        self.merges_count = 0
+        self.is_unreadable = False
+        """What is to be merged is not to be had, and never will be."""
         self.failures_left = 0
         """So many sends from now on find nobody."""
         self.tries: list[tuple[int, UploadId, bool]] = []
@@ -131,6 +137,16 @@ class SmallContents:
                         self._plain[header.chunk_id] = decode_block(block)
             data += self._plain[entry.chunk_id]
         return data[offset : offset + length]
+
+    async def read_whole(self, source: Source) -> bytes:
+        if self.is_unreadable:
+            raise Corruption("as the test wants it")
+        return await self.read(await self.source(source), 0, source.size_bytes)
+
+    async def merge(self, base: bytes, ours: bytes, theirs: bytes) -> bytes | None:
+        await trio.lowlevel.checkpoint()
+        self.merges_count += 1
+        return merge_texts(base, ours, theirs)
 
     def new_upload_id(self) -> UploadId:
         self._uploads_count += 1
@@ -193,6 +209,7 @@ class Device:
         self._random = random.Random(seed)
         self._token = ""
         self._scope: trio.CancelScope | None = None
+        self.is_merging = True
         self.transport = Link(httpx.ASGITransport(world.server.asgi))
 
     async def start(self) -> None:
@@ -214,7 +231,8 @@ class Device:
         self.kernel = RecordingKernel()
         new_node_id = lambda: self._random.getrandbits(62) + (1 << 20)  # noqa: E731
         self.sync = DriveSync(
-            self.state, client, contents, device_name=self.name, new_node_id=new_node_id,
+            self.state, client, contents, contents, device_name=self.name,
+            is_merging=self.is_merging, new_node_id=new_node_id,
             on_view_changes=lambda changes: self.fs.apply_view_changes(changes),
             on_online=lambda online: None, jitter=random.Random(1),
         )  # fmt: skip
@@ -287,8 +305,34 @@ class Device:
             RenameFlags.NONE,
         )  # fmt: skip
 
+    async def link(self, path: str, to: str) -> None:
+        folder, _, name = to.rpartition("/")
+        await self.fs.make_link(await self.find(path), await self.find(folder), name.encode())
+
+    async def symlink(self, path: str, target: str) -> None:
+        folder, _, name = path.rpartition("/")
+        await self.fs.make_symlink(await self.find(folder), name.encode(), target.encode(), CALLER)
+
+    async def patch(self, path: str, offset: int, data: bytes) -> None:
+        """open, pwrite, close."""
+        opened = await self.fs.open(await self.find(path), os.O_WRONLY, CALLER)
+        await self.fs.write(opened.handle, offset, data)
+        await self.fs.release(opened.handle)
+
+    async def chmod(self, path: str, mode: int) -> None:
+        await self._set(path, AttributeChanges(mode=mode))
+
+    async def utime(self, path: str, mtime_ns: int) -> None:
+        await self._set(path, AttributeChanges(mtime_ns=mtime_ns))
+
+    async def _set(self, path: str, changes: AttributeChanges) -> None:
+        await self.fs.set_attributes(await self.find(path), changes, None, CALLER)
+
+    async def stat(self, path: str) -> Attributes:
+        return await self.fs.get_attributes(await self.find(path))
+
     async def tree(self) -> dict[str, bytes | None]:
-        """Every path, with its bytes (None for a folder)."""
+        """Every path, with its bytes (None for a folder, the target for a symlink)."""
         found: dict[str, bytes | None] = {}
 
         async def walk(inode: Inode, prefix: str) -> None:
@@ -298,6 +342,8 @@ class Device:
                 if stat.S_ISDIR(entry.attributes.mode):
                     found[path] = None
                     await walk(entry.attributes.inode, path + "/")
+                elif stat.S_ISLNK(entry.attributes.mode):
+                    found[path] = await self.fs.read_link(entry.attributes.inode)
                 else:
                     found[path] = await self.read(path)
             await self.fs.release_folder(handle)
@@ -319,12 +365,15 @@ class Link(httpx.AsyncBaseTransport):
     def __init__(self, inner: httpx.AsyncBaseTransport) -> None:
         self._inner = inner
         self.is_cut = False
+        self.brings_no_blocks = False
+        """The feed comes, contents do not."""
         self.lose_answers = 0
         self.requests_count = 0
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         self.requests_count += 1
-        if self.is_cut:
+        is_fetch = request.url.path.endswith("/fetch")
+        if self.is_cut or (self.brings_no_blocks and is_fetch):
             raise httpx.ConnectError("cut")
         response = await self._inner.handle_async_request(request)
         if self.lose_answers and request.url.path.endswith("/commits"):
@@ -349,6 +398,16 @@ class World:
         self._devices.append(device)
         await device.start()
         return device
+
+    async def revisions(self) -> list[tuple[int, int, int]]:
+        """(node, revision, merged from) of every content that the server was given, in order."""
+
+        def load(connection: Connection) -> list[tuple[int, int, int]]:
+            wanted = (revisions.c.node_id, revisions.c.revision, revisions.c.merged_from)
+            rows = connection.execute(select(*wanted).order_by(revisions.c.revision))
+            return [(row[0], row[1], row[2]) for row in rows]
+
+        return await self.server.database.read(load)
 
     async def quiet(self) -> None:
         """Return when every device has sent and received everything."""

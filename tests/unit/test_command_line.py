@@ -40,7 +40,18 @@ def test_help_loads_nothing_heavy() -> None:
 
 @pytest.mark.parametrize(
     "command",
-    ["login", "mount", "umount", "sync", "status", "doctor", "logout", "devices ls"],
+    [
+        "login",
+        "mount",
+        "umount",
+        "sync",
+        "status",
+        "conflicts",
+        "resolve",
+        "doctor",
+        "logout",
+        "devices ls",
+    ],
 )
 def test_every_command_explains_itself_with_an_example(command: str) -> None:
     done = run(*command.split(), "--help")
@@ -58,6 +69,8 @@ def test_every_command_explains_itself_with_an_example(command: str) -> None:
         ["login", "http://x"],
         ["mount", "/x", "--cache-size", "much"],
         ["mount", "/x", "--consistency", "hope"],
+        ["resolve", "/x"],
+        ["resolve", "/x", "--keep-copy", "--keep-both"],
     ],
 )
 def test_usage_errors_end_with_2(words: list[str]) -> None:
@@ -73,6 +86,8 @@ def test_usage_errors_end_with_2(words: list[str]) -> None:
         (["umount", "{home}"], "not a drive mounted"),
         (["sync", "{home}"], "not a drive mounted"),
         (["status", "{home}"], "not a drive mounted"),
+        (["conflicts", "{home}"], "not a drive mounted"),
+        (["resolve", "{home}/f", "--keep-both"], "not in a drive mounted"),
         (["logout"], "not logged in"),
         (["devices", "ls"], "not logged in"),
     ],

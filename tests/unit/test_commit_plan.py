@@ -56,6 +56,8 @@ def planned(
         held=set(held),
         kind_of=kind_of,
         head_of=lambda node_id: 40 + node_id,
+        mtime_of=lambda node_id: 0,
+        conflict_of=lambda node_id: 0,
     )
     return plan_commit(
         state,

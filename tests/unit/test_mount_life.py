@@ -11,10 +11,18 @@ import trio
 import trio.testing
 from trio.testing import MockClock
 
-from mountfs.app.control_messages import Done, Event, Progress, Request, StatusAnswer
+from mountfs.app.control_messages import (
+    ConflictsAnswer,
+    Done,
+    Event,
+    Progress,
+    Request,
+    StatusAnswer,
+)
 from mountfs.app.mount_life import LAST_SYNC_S, PATIENCE_S, MountLife
 from mountfs.app.status import (
     CacheUse,
+    Conflict,
     Memory,
     MountStatus,
     Parked,
@@ -35,6 +43,7 @@ class Drive:
     def __init__(self, queue: Queue = QUEUED) -> None:
         self.queue = queue
         self.parked: list[Parked] = []
+        self.copies: list[Conflict] = []
         self.refusal: MountError | None = None
         self.trouble: Unavailable | None = None
         self.sync_takes_s = 2.0
@@ -48,6 +57,14 @@ class Drive:
             parked=self.parked, conflicts=[], transfers=Transfers(), cache=CacheUse(),
             memory=Memory(), recent=[],
         )  # fmt: skip
+
+    def conflicts(self) -> ConflictsAnswer:
+        return ConflictsAnswer(self.copies, len(self.copies))
+
+    async def resolve(self, path: bytes, keep: str) -> ConflictsAnswer:
+        settled = [copy for copy in self.copies if copy.path == path.decode()]
+        self.copies = [copy for copy in self.copies if copy not in settled]
+        return ConflictsAnswer(settled, len(settled))
 
     async def sync(self) -> list[Parked]:
         if not self.is_online or self.refusal is not None or self.trouble is not None:
@@ -297,3 +314,14 @@ async def test_an_unmount_from_outside_sends_the_rest(
     async with _serving(scene):
         await scene.point.unmount(lazily=False)
     assert scene.drive.syncs_ended == 1
+
+
+async def test_conflicts_are_listed_and_settled(autojump_clock: MockClock) -> None:
+    scene = Scene()
+    copies = [Conflict("a (conflict of x).txt"), Conflict("b (conflict of x).txt")]
+    scene.drive.copies = list(copies)
+    assert await scene.ask("conflicts") == ConflictsAnswer(copies, 2)
+    request = Request("resolve", path=copies[0].path.encode(), keep="copy")
+    await scene.life.answer(request, scene.send)
+    assert scene.events[-1] == ConflictsAnswer(copies[:1], 1)
+    assert await scene.ask("conflicts") == ConflictsAnswer(copies[1:], 1)

@@ -31,6 +31,14 @@ _AFTER_VERSION_2 = (
     "ALTER TABLE node DROP COLUMN xattrs",
     "ALTER TABLE local_node DROP COLUMN xattrs",
     "DROP TABLE access_time",
+    "DROP INDEX conflict",
+    "ALTER TABLE overlay DROP COLUMN merged_from",
+    "DROP TABLE dispute",
+    *(
+        f"ALTER TABLE {table} DROP COLUMN {column}"
+        for table in ("node", "local_node")
+        for column in ("conflict_of", "conflict_device", "conflict_at_ns")
+    ),
 )
 
 

@@ -47,10 +47,12 @@ def test_what_waits_for_a_person_is_named() -> None:
     text = shown(
         status(
             parked=[Parked("huge.iso", "quota exceeded")],
-            conflicts=[Conflict("notes (ann's laptop).txt")],
+            conflicts=[Conflict("notes (ann's laptop).txt", device="laptop")],
+            conflicts_count=11,
             recovered=[Recovered("draft [1].txt", "/state/recovered/7-3")],
         )
     )
     assert "huge.iso: quota exceeded" in text
-    assert "notes (ann's laptop).txt" in text
+    assert "11: `mountfs conflicts`" in text
+    assert "what laptop wrote is in notes (ann's laptop).txt" in text
     assert "draft [1].txt is in /state/recovered/7-3" in text

@@ -327,3 +327,25 @@ FAULTS: list[tuple[Operation, ErrorCode | None]] = [
 @pytest.mark.parametrize(("operation", "code"), FAULTS)
 def test_what_can_never_be_made(operation: Operation, code: ErrorCode | None) -> None:
     assert find_fault(operation) == (None if code is None else refused(code))
+
+
+@pytest.mark.parametrize(("is_set", "mtime_ns"), [(True, 40), (False, 10)])
+def test_a_time_that_was_not_set_stays(is_set: bool, mtime_ns: int) -> None:
+    operation = msgspec.structs.replace(set_attributes(FILE, 7), is_mtime_set=is_set)
+    verdict = decide_set_attributes(tree(), operation, sequence=NEXT)
+    assert isinstance(verdict, Change)
+    assert verdict.nodes[0].mtime_ns == mtime_ns
+
+
+def test_a_conflict_is_marked_left_alone_and_settled() -> None:
+    made = tree()
+    for conflict_of, device, found in [(A, "laptop", A), (None, "", A), (0, "", 0)]:
+        operation = msgspec.structs.replace(
+            set_attributes(FILE, made.nodes[FILE].attributes_version),
+            conflict_of=conflict_of, conflict_device=device,
+        )  # fmt: skip
+        verdict = decide_set_attributes(made, operation, sequence=made.sequence + 1)
+        assert isinstance(verdict, Change)
+        made.apply(verdict)
+        assert made.nodes[FILE].conflict_of == found
+        assert bool(made.nodes[FILE].conflict_device) == bool(found)

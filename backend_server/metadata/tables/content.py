@@ -16,7 +16,9 @@ from backend_server.metadata.tables.catalogue import DriveIdText, catalogue
 # Revisions
 #
 # One row per content that a node ever had; the head is the one that `nodes.revision` names.
-# What a device may fetch is asked by (node, revision).
+# What a device may fetch is asked by (node, revision). `merged_from`, unless 0: the content is
+# the head before it, brought together with the edit that the device `device_id` had made on top of
+# revision `merged_from`.
 revisions = Table(
     "revisions",
     catalogue,
@@ -28,6 +30,7 @@ revisions = Table(
     Column("charged_bytes", BigInteger, nullable=False),
     Column("device_id", BigInteger, nullable=False),
     Column("committed_at_ms", BigInteger, nullable=False),
+    Column("merged_from", BigInteger, nullable=False, server_default="0"),
     sqlite_with_rowid=False,
 )
 

@@ -1,6 +1,6 @@
 """The tree: nodes and dentries as they are now."""
 
-from sqlalchemy import BigInteger, Column, Index, Integer, LargeBinary, Table
+from sqlalchemy import BigInteger, Column, Index, Integer, LargeBinary, Table, Text
 
 from backend_server.metadata.tables.catalogue import DriveIdText, catalogue
 
@@ -10,6 +10,8 @@ from backend_server.metadata.tables.catalogue import DriveIdText, catalogue
 # columns. A removed node (kind 0) stays as a tombstone: devices that were away learn of it, and
 # its id is never given again. Content and attributes have versions of their own, so that a chmod
 # does not fight a write. `entries` holds the packed manifest when it is small.
+# `conflict_of` names the node that this one is a conflict copy of, which the device of that name
+# made then; 0: it is none, or a person has settled it.
 nodes = Table(
     "nodes",
     catalogue,
@@ -32,6 +34,9 @@ nodes = Table(
     Column("charged_bytes", BigInteger, nullable=False),  # against the quota; 0 in a tombstone
     Column("created_at_ms", BigInteger, nullable=False),
     Column("xattrs", LargeBinary, nullable=False),  # packed; empty: none
+    Column("conflict_of", BigInteger, nullable=False, server_default="0"),
+    Column("conflict_device", Text, nullable=False, server_default=""),
+    Column("conflict_at_ns", BigInteger, nullable=False, server_default="0"),
     sqlite_with_rowid=False,
 )
 Index("ix_nodes_sequence", nodes.c.drive_id, nodes.c.sequence)
