@@ -173,8 +173,7 @@ class DriveFileSystem(Names):
 
     async def open(self, inode: Inode, flags: int, caller: Caller) -> OpenedFile:
         record = self.record(inode)
-        if record.is_folder:
-            raise IsADirectory(f"inode {inode}")
+        _check_has_bytes(record)
         if flags & os.O_ACCMODE != os.O_RDONLY or flags & os.O_TRUNC:
             self.check_writable()
         if flags & os.O_TRUNC:
@@ -337,8 +336,7 @@ class DriveFileSystem(Names):
             self.tree.set_attributes(record)
 
     def _truncate(self, inode: Inode, record: NodeRecord, size_bytes: int, now_ns: int) -> None:
-        if record.is_folder:
-            raise IsADirectory(f"inode {inode}")
+        _check_has_bytes(record)
         if size_bytes > FILE_SIZE_BYTES_MAX:
             raise FileTooLarge("a file has at most 1 PiB")
         overlay = self._overlay_for_writing(inode)
@@ -360,6 +358,14 @@ class DriveFileSystem(Names):
     def _next_handle(self) -> Handle:
         self._last_handle += 1
         return Handle(self._last_handle)
+
+
+def _check_has_bytes(record: NodeRecord) -> None:
+    if record.is_folder:
+        raise IsADirectory(f"node {record.node_id}")
+    if not record.is_file:
+        # Symlinks, FIFOs and devices are the kernel's to open.
+        raise InvalidArgument("not a file")
 
 
 def _changed(record: NodeRecord, changes: AttributeChanges, now_ns: int) -> NodeRecord:

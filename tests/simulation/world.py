@@ -8,10 +8,11 @@ its state is opened anew from what is on disk.
 import os
 import random
 import stat
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import httpx
 import trio
@@ -21,6 +22,7 @@ from sqlalchemy import Connection, select
 from backend_server.app import ServerApp, build_app, in_process_seams
 from backend_server.cli.initialise import initialise
 from backend_server.config import ServerConfig
+from backend_server.domain.caller import Caller as ServerCaller
 from backend_server.metadata.tables import revisions
 from backend_server.protocol.blocks import decode_block, encode_block
 from backend_server.protocol.identity import (
@@ -148,6 +150,10 @@ class SmallContents:
         self.merges_count += 1
         return merge_texts(base, ours, theirs)
 
+    def evict(self) -> None:
+        """Forget what can be fetched again."""
+        self._plain.clear()
+
     def new_upload_id(self) -> UploadId:
         self._uploads_count += 1
         return UploadId(self._uploads_count.to_bytes(UPLOAD_ID_BYTES))
@@ -207,20 +213,20 @@ class Device:
         self._world = world
         self._folder = world.folder / name
         self._random = random.Random(seed)
-        self._token = ""
+        self.token = ""
         self._scope: trio.CancelScope | None = None
         self.is_merging = True
-        self.transport = Link(httpx.ASGITransport(world.server.asgi))
+        self.transport = world.make_link(httpx.ASGITransport(world.answer), seed)
 
     async def start(self) -> None:
         client = ServerClient(
-            "http://s", self._token or None, http_transport=self.transport, jitter=lambda: 1.0
+            "http://s", self.token or None, http_transport=self.transport, jitter=lambda: 1.0
         )
-        if not self._token:
+        if not self.token:
             answer = await client.log_in(SessionRequest(EMAIL, PASSWORD, self.name))
-            self._token = answer.token
+            self.token = answer.token
             client = ServerClient(
-                "http://s", self._token, http_transport=self.transport, jitter=lambda: 1.0
+                "http://s", self.token, http_transport=self.transport, jitter=lambda: 1.0
             )
         self.client = client
         drive = (await client.account()).drives[0]
@@ -249,6 +255,10 @@ class Device:
                 await self.sync.run()
             finally:
                 self.state.close()
+
+    def forget_login(self) -> None:
+        """The next start logs in anew, as another device of the server's."""
+        self.token = ""
 
     async def kill(self) -> None:
         """What was not in the state folder is lost. Starts again with `start`."""
@@ -332,7 +342,7 @@ class Device:
         return await self.fs.get_attributes(await self.find(path))
 
     async def tree(self) -> dict[str, bytes | None]:
-        """Every path, with its bytes (None for a folder, the target for a symlink)."""
+        """Every path, with its bytes; None for a folder, a symlink's target, a FIFO's mode."""
         found: dict[str, bytes | None] = {}
 
         async def walk(inode: Inode, prefix: str) -> None:
@@ -344,6 +354,8 @@ class Device:
                     await walk(entry.attributes.inode, path + "/")
                 elif stat.S_ISLNK(entry.attributes.mode):
                     found[path] = await self.fs.read_link(entry.attributes.inode)
+                elif not stat.S_ISREG(entry.attributes.mode):
+                    found[path] = b"%o" % entry.attributes.mode
                 else:
                     found[path] = await self.read(path)
             await self.fs.release_folder(handle)
@@ -387,17 +399,34 @@ class Link(httpx.AsyncBaseTransport):
 class World:
     def __init__(self, folder: Path, server: ServerApp, nursery: trio.Nursery) -> None:
         self.folder = folder
+        self.config = ServerConfig(
+            data=folder / "server", master_key_file=folder / "server" / "master.key"
+        )
         self.server = server
         self.nursery = nursery
         self.shared_cache: dict[bytes, bytes] | None = None
         """Chunks that every device holds, so that all can be read offline."""
+        self.make_link: Callable[[httpx.AsyncBaseTransport, int], Link] = lambda to, seed: Link(to)
         self._devices: list[Device] = []
 
-    async def device(self, name: str) -> Device:
+    async def answer(self, scope: Any, receive: Any, send: Any) -> None:
+        """The ASGI application of the server that runs now."""
+        await self.server.asgi(scope, receive, send)
+
+    def new_device(self, name: str) -> Device:
+        """Return a device that is not started yet."""
         device = Device(self, name, seed=len(self._devices))
         self._devices.append(device)
+        return device
+
+    async def device(self, name: str) -> Device:
+        device = self.new_device(name)
         await device.start()
         return device
+
+    async def caller_of(self, device: Device) -> ServerCaller:
+        """Return the device as the server knows it."""
+        return await self.server.use_cases.authenticate(device.token)
 
     async def revisions(self) -> list[tuple[int, int, int]]:
         """(node, revision, merged from) of every content that the server was given, in order."""
@@ -427,12 +456,24 @@ class World:
 async def open_world(folder: Path) -> AsyncIterator[World]:
     config = ServerConfig(data=folder / "server", master_key_file=folder / "server" / "master.key")
     await trio.to_thread.run_sync(initialise, config)
-    server = await build_app(config, seams=in_process_seams())
+    server = await start_server(config)
     await server.create_account(EMAIL, PASSWORD)
+    world = None
     try:
         async with trio.open_nursery() as nursery:
-            yield World(folder, server, nursery)
+            world = World(folder, server, nursery)
+            yield world
             nursery.cancel_scope.cancel()
     finally:
         with trio.CancelScope(shield=True):
-            await server.aclose()
+            await (server if world is None else world.server).aclose()
+
+
+async def start_server(config: ServerConfig) -> ServerApp:
+    """Return the real server, on the event loop's clock and without threads."""
+    return await build_app(
+        config,
+        seams=in_process_seams(
+            clock_ms=lambda: TrioClock().wall_ns() // 10**6, clock_s=trio.current_time
+        ),
+    )
