@@ -293,3 +293,16 @@ async def test_edits_in_turn_are_no_dispute(autojump_clock: MockClock, world: Wo
     assert await first.tree() == {"f.txt": MERGED}
     assert not second.contents.merges_count
     assert not await merges_on_the_server(world)
+
+
+async def test_a_merge_that_finds_no_room_waits_for_it(
+    autojump_clock: MockClock, world: World
+) -> None:
+    first, second = await dispute(world)
+    overlays = second.state.overlays
+    room, overlays.staging_limit_bytes = overlays.staging_limit_bytes, 1
+    second.transport.brings_no_blocks = False
+    await trio.sleep(60)
+    assert await second.tree() == {"f.txt": OURS}, "as if it had never been tried"
+    overlays.staging_limit_bytes = room
+    assert await decide(world, first, second) == {"f.txt": MERGED}
