@@ -24,6 +24,7 @@ from mountfs.sync.conflict_copies import ConflictCopies
 from mountfs.sync.rebase import Rebase
 from mountfs.sync.revival import remember_before
 from mountfs.sync.settle import Settlement
+from mountfs.sync.successions import apply_successions
 
 _log = structlog.get_logger()
 
@@ -144,6 +145,8 @@ def apply(
         if answers is not None:
             settlement.run(state.batches.in_flight, answers)
             state.batches.forget()
+        # What was saved here over an old file meets what others made of the same file.
+        apply_successions(state)
         state.mirror.apply(nodes, dentries)
         copies = ConflictCopies(state, view, device_name=device_name, new_node_id=new_node_id)
         Rebase(state, before, mirrored, view, copies, is_merging=is_merging).run(

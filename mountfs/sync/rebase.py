@@ -144,7 +144,8 @@ class Rebase:
         ours = tree.node(row.node_id) if row.node_id else None
         theirs = self._state.mirror.node(remote)
         if row.node_id in self._removed:
-            return  # `_revive` finds it a name
+            self._revival.name_is_taken(row.key)
+            return
         changes.drop_dentry(row.key)
         self._view.dentries.add(row.key)
         if ours is None:

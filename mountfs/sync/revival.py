@@ -55,6 +55,11 @@ class Revival:
         self._before = before
         self._view = view
         self._copies = copies
+        self._taken: set[Key] = set()
+
+    def name_is_taken(self, key: Key) -> None:
+        """What is revived and has this name from here must find another: others have it."""
+        self._taken.add(key)
 
     def is_folder(self, node_id: int) -> bool:
         """Whether what was removed was a folder."""
@@ -129,8 +134,7 @@ class Revival:
         """Make a name from here lead to what took the removed node's place."""
         changes = self._state.changes
         self._view.dentries.add(row.key)
-        is_taken = self._state.mirror.child(*row.key) != row.expected
-        if self._is_alive(row.parent) and not is_taken:
+        if self._is_alive(row.parent) and row.key not in self._taken:
             changes.put_dentry(row._replace(node_id=node_id, touched=changes.next_touch()))
             return
         changes.drop_dentry(row.key)

@@ -168,6 +168,11 @@ CASES = [
         {"g.txt": b"edited", copy_of("g.txt"): b"base"},
     ),
     Case(
+        "edit-and-delete-renamed-over", [*FILE, ("write", "g.txt", b"g")],
+        [("unlink", "f.txt"), ("write", "g.txt", b"edited")], [("rename", "f.txt", "g.txt")],
+        {"g.txt": b"edited", copy_of("g.txt"): b"base"},
+    ),
+    Case(
         "renamed-over-edit", [*FILE, ("write", "g.txt", b"g")],
         [("rename", "f.txt", "g.txt")], [("write", "g.txt", b"edited")],
         {"g.txt": b"base", copy_of("g.txt"): b"edited"},
@@ -347,16 +352,25 @@ async def meet(world: World, first: Device, second: Device) -> dict[str, bytes |
     return trees[0]
 
 
-@pytest.mark.parametrize("is_killed", [False, True], ids=["", "killed"])
+@pytest.mark.parametrize("when", ["planned", "unplanned", "killed"])
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 async def test_both_devices_show(
-    autojump_clock: MockClock, world: World, case: Case, is_killed: bool
+    autojump_clock: MockClock, world: World, case: Case, when: str
 ) -> None:
+    """`when`: the other side's change comes in after the device planned what to send (and tries in
+    vain), before that, or after it was killed and started again."""
     first, second = await begin(world, case.base)
     await do(first, case.first)
-    await do(second, case.second)
-    await trio.sleep(5)
-    if is_killed:
+    if when == "unplanned":
+        first.transport.is_cut = False
+        await first.settled()
+        await do(second, case.second)
+        second.transport.is_cut = False
+        second.sync.hint()
+    else:
+        await do(second, case.second)
+        await trio.sleep(5)
+    if when == "killed":
         first.transport.is_cut = False
         await first.settled()
         await second.kill()

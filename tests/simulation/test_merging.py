@@ -293,3 +293,88 @@ async def test_edits_in_turn_are_no_dispute(autojump_clock: MockClock, world: Wo
     assert await first.tree() == {"f.txt": MERGED}
     assert not second.contents.merges_count
     assert not await merges_on_the_server(world)
+
+
+async def test_a_merge_that_finds_no_room_waits_for_it(
+    autojump_clock: MockClock, world: World
+) -> None:
+    first, second = await dispute(world)
+    overlays = second.state.overlays
+    room, overlays.staging_limit_bytes = overlays.staging_limit_bytes, 1
+    second.transport.brings_no_blocks = False
+    await trio.sleep(60)
+    assert await second.tree() == {"f.txt": OURS}, "as if it had never been tried"
+    overlays.staging_limit_bytes = room
+    assert await decide(world, first, second) == {"f.txt": MERGED}
+
+
+async def test_what_was_saved_meanwhile_is_merged_whatever_else_the_feed_brings(
+    autojump_clock: MockClock, world: World
+) -> None:
+    """The file that was saved over it is on the base that was seen here, not on the head."""
+    first, second = await dispute(world)
+    await second.write("f.tmp", MORE_OF_OURS)
+    await second.rename("f.tmp", "f.txt")
+    await trio.sleep(5)
+    await first.chmod("f.txt", 0o600)
+    await trio.sleep(5)
+    assert second.state.disputes.bases
+    assert await decide(world, first, second) == {"f.txt": MORE_MERGED}
+
+
+@pytest.mark.parametrize("meanwhile", ["write", "save", "remove", "open"])
+async def test_what_happens_while_a_merge_is_made_is_no_part_of_it(
+    autojump_clock: MockClock, world: World, meanwhile: str
+) -> None:
+    first, second = await both_edit(world)
+    handles = []
+
+    async def once() -> None:
+        second.contents.during_merge = trio.lowlevel.checkpoint
+        match meanwhile:
+            case "write":
+                await second.write("f.txt", MORE_OF_OURS)
+            case "save":
+                await second.write("f.tmp", MORE_OF_OURS)
+                await second.rename("f.tmp", "f.txt")
+            case "remove":
+                await second.unlink("f.txt")
+            case "open":
+                handles.append(await open_for_writing(second))
+
+    second.contents.during_merge = once
+    shown = {
+        "write": {"f.txt": MORE_MERGED},
+        "save": {"f.txt": MORE_MERGED},
+        "remove": {"f.txt": THEIRS},
+        "open": {"f.txt": THEIRS, COPY: OURS},
+    }
+    assert await meet(world, first, second) == shown[meanwhile]
+    for handle in handles:
+        await second.fs.release(handle)
+
+
+async def test_another_head_while_a_merge_is_made(autojump_clock: MockClock, world: World) -> None:
+    first, second = await both_edit(world)
+
+    async def once() -> None:
+        second.contents.during_merge = trio.lowlevel.checkpoint
+        await first.write("f.txt", b"zero\n" + THEIRS)
+        await trio.sleep(10)
+
+    second.contents.during_merge = once
+    assert await meet(world, first, second) == {"f.txt": b"zero\n" + MERGED}
+    assert second.contents.merges_count == 2
+
+
+async def test_what_is_written_faster_than_merged_is_kept_both(
+    autojump_clock: MockClock, world: World
+) -> None:
+    first, second = await both_edit(world)
+
+    async def each_time() -> None:
+        await second.write("f.txt", OURS + b"%d\n" % second.contents.merges_count)
+
+    second.contents.during_merge = each_time
+    assert await meet(world, first, second) == {"f.txt": THEIRS, COPY: OURS + b"5\n"}
+    assert second.contents.merges_count == 5

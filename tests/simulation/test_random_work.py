@@ -43,3 +43,26 @@ async def test_nothing_is_lost(autojump_clock: MockClock, tmp_path: Path, seed: 
             assert not device.state.disputes.bases
         copies = [find_conflict_copies(device.state) for device in devices]
         assert copies[0] == copies[1]
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+async def test_what_is_done_in_turn_is_no_conflict(
+    autojump_clock: MockClock, tmp_path: Path, seed: int
+) -> None:
+    async with open_world(tmp_path) as world:
+        world.shared_cache = {}
+        devices = [await world.device("one"), await world.device("two")]
+        work = Work(world, devices, random.Random(seed))
+        await devices[0].write(TEXT, b"line\n" * 3)
+        for _ in range(STEPS // 2):
+            await work.step()
+            for device in devices:
+                device.transport.is_cut = device.transport.brings_no_blocks = False
+            await world.quiet()
+            first, second = [await device.tree() for device in devices]
+            assert first == second
+            assert not any("conflict of" in path for path in first)
+        assert not any(device.contents.merges_count for device in devices)
+        assert work.written - work.given_up <= {
+            line for content in first.values() for line in (content or b"").splitlines(True)
+        }

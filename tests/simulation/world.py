@@ -8,7 +8,7 @@ its state is opened anew from what is on disk.
 import os
 import random
 import stat
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -86,6 +86,8 @@ class SmallContents:
         self._plain = cached
         self._uploads_count = 0
         self.merges_count = 0
+        self.during_merge: Callable[[], Awaitable[None]] = trio.lowlevel.checkpoint
+        """Something else goes on while a merge is made."""
         self.is_unreadable = False
         """What is to be merged is not to be had, and never will be."""
         self.failures_left = 0
@@ -146,8 +148,8 @@ class SmallContents:
         return await self.read(await self.source(source), 0, source.size_bytes)
 
     async def merge(self, base: bytes, ours: bytes, theirs: bytes) -> bytes | None:
-        await trio.lowlevel.checkpoint()
         self.merges_count += 1
+        await self.during_merge()
         return merge_texts(base, ours, theirs)
 
     def evict(self) -> None:
