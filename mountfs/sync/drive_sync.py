@@ -32,7 +32,7 @@ from mountfs.sync.backoff import BACKOFF_MAX_S, backoff_s
 from mountfs.sync.burst import Burst
 from mountfs.sync.conflict_copies import ConflictCopies
 from mountfs.sync.contents import Contents, ContentSender
-from mountfs.sync.feed import Applied, apply, contents_in_doubt, pull
+from mountfs.sync.feed import Applied, apply, contents_in_doubt, fill_empty_mirror, pull
 from mountfs.sync.follower import Follower, PollServer
 from mountfs.sync.merging import MergeWork, Merging
 from mountfs.sync.planning import (
@@ -238,6 +238,8 @@ class DriveSync:
         self._pulls_begun += 1
         number = self._pulls_begun
         try:
+            if not self._state.cursor and not self.pending_count:
+                await fill_empty_mirror(self._state, self._server)
             pulled = await pull(self._server, self._state.drive_id, self._state.cursor)
         except BaseException:
             self._is_remote_ahead = True

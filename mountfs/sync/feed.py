@@ -81,6 +81,35 @@ async def _pull_changes(source: FeedSource, drive_id: DriveId, pulled: Pulled) -
             return pulled
 
 
+async def fill_empty_mirror(state: StateStore, source: FeedSource) -> None:
+    """Take the drive's tree into a mirror that nobody has seen yet, page by page.
+
+    Memory holds a page, and not a million nodes. The cursor comes last: what a crash leaves behind
+    is no mirror, and is cleared by the next try. Raises `Unavailable`, `Refused`, `CursorReset`.
+    """
+    assert not state.cursor
+    with state.database.transaction():
+        state.mirror.clear()
+    page: ChangesPage | None = None
+    while page is None or page.has_more:
+        page = await source.snapshot_page(state.drive_id, page and page.cursor)
+        _fill(state, page)
+    while True:
+        page = await source.changes(state.drive_id, page.cursor)
+        with state.database.transaction():
+            _fill(state, page)
+            if not page.has_more:
+                state.set_value("cursor", page.cursor)
+                state.batches.number_from(page.applied_through)
+                state.set_quota(page.quota)
+                return
+
+
+def _fill(state: StateStore, page: ChangesPage) -> None:
+    with state.database.transaction():
+        state.mirror.apply(page.nodes, page.dentries)
+
+
 def contents_in_doubt(
     state: StateStore, pulled: Pulled, answers: Mapping[int, OperationAnswer] | None
 ) -> set[int]:
