@@ -2,7 +2,13 @@
 
 import typer
 
-from mountfs.cli import account_commands, doctor_command, mount_commands, status_command
+from mountfs.cli import (
+    account_commands,
+    check_command,
+    doctor_command,
+    mount_commands,
+    status_command,
+)
 
 app = typer.Typer(
     name="mountfs",
@@ -25,6 +31,7 @@ app.command("mount")(mount_commands.mount)
 app.command("umount")(mount_commands.umount)
 app.command("sync")(mount_commands.sync)
 app.command("status")(status_command.status)
+app.command("check")(check_command.check)
 app.command("doctor")(doctor_command.doctor)
 app.command("logout")(account_commands.logout)
 devices.command("ls")(account_commands.list_devices)

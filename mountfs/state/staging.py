@@ -115,3 +115,11 @@ def _translated(error: OSError) -> Exception:
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return LocalStorageFull("the disk that holds what is not yet on the server is full")
     return LocalStorageBroken(f"the staging area failed: {error}")
+
+
+def staging_sizes(state_folder: Path) -> dict[int, int]:
+    """Return generation to bytes of its staging file, of the state in `state_folder`."""
+    folder = state_folder / "staging"
+    if not folder.is_dir():
+        return {}
+    return {int(path.name): path.stat().st_size for path in folder.iterdir() if path.name.isdigit()}

@@ -57,7 +57,7 @@ async def pull(source: FeedSource, drive_id: DriveId, cursor: str) -> Pulled:
     """
     if cursor:
         try:
-            return await _pull_changes(source, drive_id, Pulled(cursor))
+            return await pull_changes(source, drive_id, Pulled(cursor))
         except CursorReset:
             _log.warning("the feed was reset: the mirror is built anew")
     pulled = Pulled("", is_snapshot=True)
@@ -67,10 +67,11 @@ async def pull(source: FeedSource, drive_id: DriveId, cursor: str) -> Pulled:
         pulled.add(page)
         after = page.cursor
         if not page.has_more:
-            return await _pull_changes(source, drive_id, pulled)
+            return await pull_changes(source, drive_id, pulled)
 
 
-async def _pull_changes(source: FeedSource, drive_id: DriveId, pulled: Pulled) -> Pulled:
+async def pull_changes(source: FeedSource, drive_id: DriveId, pulled: Pulled) -> Pulled:
+    """Bring `pulled` to where the server is, and return it. Raises `CursorReset` as well."""
     while True:
         page = await source.changes(drive_id, pulled.cursor)
         pulled.add(page)

@@ -40,7 +40,7 @@ def test_help_loads_nothing_heavy() -> None:
 
 @pytest.mark.parametrize(
     "command",
-    ["login", "mount", "umount", "sync", "status", "doctor", "logout", "devices ls"],
+    ["login", "mount", "umount", "sync", "status", "check", "doctor", "logout", "devices ls"],
 )
 def test_every_command_explains_itself_with_an_example(command: str) -> None:
     done = run(*command.split(), "--help")

@@ -1,0 +1,243 @@
+"""`mountfs check`: what was truncated, flipped or deleted behind our back, in a device's state.
+
+    load what is there ──► the laws decide (core.*_laws) ──► findings
+
+Nothing is changed here. Of a state that is mounted nothing can be said, for it changes meanwhile:
+the lock of the state folder keeps mounts away until the check ends.
+"""
+
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import ExitStack, asynccontextmanager, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+import trio
+
+from backend_server.protocol.identity import DriveId
+from cache import CacheInspection, inspect_cache
+from mountfs.app.account import client_of
+from mountfs.app.device import KEY_BYTES, DeviceRecord, load_device
+from mountfs.app.failures import message_of
+from mountfs.app.registry import Registry
+from mountfs.app.state_folder import StateFolder
+from mountfs.core.findings import Finding, FindingKind, bounded
+from mountfs.core.mirror_laws import find_differences, find_unlawful, path_in, shown
+from mountfs.core.overlay_laws import find_in_overlays
+from mountfs.errors import MountError, SetupError, Unavailable
+from mountfs.state.inspection import StateFacts, inspect_state
+from mountfs.sync.comparison import fetch_comparable
+from mountfs.sync.feed import FeedSource
+from mountfs.transport.client import ServerClient
+
+SERVER_TIMEOUT_S: Final = 10.0
+"""Until a server that was not heard of is taken to be away."""
+
+Told = Callable[[str], None]
+"""Called, often, with what is being looked at."""
+
+
+@dataclass(frozen=True, slots=True)
+class CheckPlan:
+    """What a person asked for. `is_quick`: without the server."""
+
+    state: StateFolder
+    is_quick: bool = False
+
+
+@dataclass(slots=True)
+class Checked:
+    """What a check found. `notes`: what it could not look at, and why."""
+
+    findings: list[Finding] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+
+def find_state(mount_point: Path | None, state: Path) -> StateFolder:
+    """Return the state folder that serves `mount_point`, `state` for None.
+
+    Raises:
+        SetupError: It is mounted now, or this device never was mounted there.
+    """
+    folder = StateFolder(state)
+    if mount_point is None:
+        return folder
+    noted = Registry().find(mount_point)
+    if noted is not None:
+        return StateFolder(Path(noted.state_folder))
+    if not folder.log_file(mount_point).exists():
+        raise SetupError(
+            f"the device in {folder.path} was never mounted at {mount_point}",
+            remedy="name its state folder with --state DIR",
+        )
+    return folder
+
+
+@contextmanager
+def keep_mounts_away(folder: StateFolder) -> Iterator[None]:
+    """Have the state folder for oneself, as a mount has it.
+
+    Raises:
+        SetupError: It is mounted, or there is no such folder.
+    """
+    if not folder.path.is_dir():
+        raise SetupError(
+            f"{folder.path} is no state folder", remedy="name one with --state DIR, or log in"
+        )
+    with ExitStack() as held:
+        try:
+            held.enter_context(folder.lock())
+        except SetupError as error:
+            raise SetupError(
+                f"{folder.path} cannot be checked while it is mounted",
+                remedy="unmount first: `mountfs umount DIR`; `mountfs status` tells where it is",
+            ) from error
+        yield
+
+
+@asynccontextmanager
+async def reach_server(folder: StateFolder, notes: list[str]) -> AsyncIterator[ServerClient | None]:
+    """This device's server; None, and a note why, if it does not answer."""
+    try:
+        record: DeviceRecord = load_device(folder)
+    except MountError as error:
+        notes.append(f"nothing was compared with the server: {message_of(error)}")
+        yield None
+        return
+    async with client_of(record) as client:
+        reason = await _why_silent(client)
+        if reason:
+            notes.append(f"nothing was compared with the server: {reason}")
+        yield None if reason else client
+
+
+async def _why_silent(client: ServerClient) -> str:
+    try:
+        with trio.fail_after(SERVER_TIMEOUT_S):
+            await client.account()
+    except trio.TooSlowError:
+        return "it does not answer"
+    except MountError as error:
+        return message_of(error)
+    return ""
+
+
+async def check_device(plan: CheckPlan, told: Told) -> Checked:
+    """Return what is wrong with a device's state. The caller holds the folder's lock."""
+    checked = Checked()
+    if plan.is_quick:
+        await _check_all(plan.state, None, checked, told)
+        return checked
+    async with reach_server(plan.state, checked.notes) as client:
+        await _check_all(plan.state, client, checked, told)
+    return checked
+
+
+async def _check_all(
+    folder: StateFolder, client: ServerClient | None, checked: Checked, told: Told
+) -> None:
+    for drive_id in drives_of(folder):
+        checked.findings += bounded(
+            await check_drive(folder, drive_id, client, checked.notes, told)
+        )
+    told("the cache")
+    inspection = await trio.to_thread.run_sync(inspect_cache_of, folder, told)
+    checked.findings += bounded(findings_of_cache(inspection))
+
+
+def drives_of(folder: StateFolder) -> list[DriveId]:
+    """Return the drives that this device keeps a state of."""
+    if not folder.drives.is_dir():
+        return []
+    return [DriveId(path.name) for path in sorted(folder.drives.iterdir()) if path.is_dir()]
+
+
+async def check_drive(
+    folder: StateFolder,
+    drive_id: DriveId,
+    server: FeedSource | None,
+    notes: list[str],
+    told: Told,
+) -> list[Finding]:
+    """Return what is wrong with the state of one drive."""
+    place = f"{folder.drives.name}/{drive_id}"
+    told(f"{place}/state.db")
+    facts = await trio.to_thread.run_sync(inspect_drive, folder, drive_id)
+    if not isinstance(facts, StateFacts):
+        return facts
+    findings = list(find_in_state(facts, place=place))
+    if server is not None and facts.cursor:
+        told(f"{place}: comparing with the server")
+        findings += await _compare(facts, drive_id, server, notes, place=f"{place}/state.db")
+    return findings
+
+
+def inspect_drive(folder: StateFolder, drive_id: DriveId) -> StateFacts | list[Finding]:
+    """Return what is in the state of one drive, or why that cannot be told."""
+    return inspect_state(folder.drive(drive_id), place=f"{folder.drives.name}/{drive_id}")
+
+
+def find_in_state(facts: StateFacts, *, place: str) -> Iterator[Finding]:
+    """Yield what the rows and files of a drive's state say against each other. Pure."""
+    if facts.cursor:
+        is_folder = {node_id: record.is_folder for node_id, record in facts.nodes.items()}
+        yield from find_unlawful(is_folder, facts.dentries, place=f"{place}/state.db")
+    yield from find_in_overlays(facts.overlays, paths_of(facts), place=place)
+
+
+def paths_of(facts: StateFacts) -> dict[int, str]:
+    """Return the path of every node with generations, for a person. Pure."""
+    names = facts.names()
+    nodes = {generation.node_id for generation in facts.overlays.generations} - {0}
+    return {node_id: shown(path_in(names, node_id)) for node_id in nodes}
+
+
+async def _compare(
+    facts: StateFacts, drive_id: DriveId, server: FeedSource, notes: list[str], *, place: str
+) -> list[Finding]:
+    try:
+        found = await fetch_comparable(
+            server,
+            drive_id,
+            cursor=facts.cursor,
+            nodes=facts.nodes,
+            dentries={key: node_id for key, (node_id, _) in facts.dentries.items()},
+        )
+    except Unavailable as error:
+        notes.append(f"{place} was not compared with the server: {message_of(error)}")
+        return []
+    if found is None:
+        notes.append(f"{place} was not compared with the server: it stands at no moment of it")
+        return []
+    return list(
+        find_differences(
+            found.nodes,
+            found.dentries,
+            true_nodes=found.true_nodes,
+            true_dentries=found.true_dentries,
+            place=place,
+        )
+    )
+
+
+def inspect_cache_of(folder: StateFolder, told: Told) -> CacheInspection:
+    """Return what is wrong with the device's cache."""
+    key = folder.key_file.read_bytes() if folder.key_file.exists() else b""
+    if len(key) != KEY_BYTES:
+        return CacheInspection(None)  # a new key will be made: nobody can read what is there
+    return inspect_cache(
+        folder.cache, device_key=key, told=lambda count: told(f"the cache: {count} values")
+    )
+
+
+def findings_of_cache(inspection: CacheInspection) -> Iterator[Finding]:
+    """Yield what was found in the cache as findings. Pure."""
+    place = "cache/data.mdb"
+    if inspection.trouble:
+        yield Finding(FindingKind.CACHE_UNUSABLE, place, inspection.trouble)
+    for line in inspection.contradictions:
+        yield Finding(FindingKind.CACHE_UNLAWFUL, place, line)
+    for key in inspection.damaged:
+        yield Finding(
+            FindingKind.CACHE_VALUE_DAMAGED, place, f"the cached value {key.hex()} does not open"
+        )

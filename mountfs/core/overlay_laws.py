@@ -1,0 +1,175 @@
+"""What is true of every overlay, and which of its bytes are gone. Pure.
+
+    a generation belongs to an overlay, or to nobody (node 0: unlinked while open)
+    a row of the log belongs to a generation and speaks of a range
+    a staged range lies in its generation's staging file, all of it
+
+What a generation says is replayed as `state.overlay_rows` replays it.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence, Set
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from mountfs.core.extents import STAGED, Extents
+from mountfs.core.findings import Finding, FindingKind
+
+
+class LogRow(NamedTuple):
+    """A row of `overlay_log`. `end` None: a truncation; `data_length` None: staged bytes."""
+
+    place: int
+    start: int
+    end: int | None
+    data_length: int | None
+
+
+class Range(NamedTuple):
+    start: int
+    end: int
+
+
+@dataclass(frozen=True, slots=True)
+class GenerationFacts:
+    """What there is of one generation. `file_bytes`: of its staging file; None: there is none."""
+
+    generation_id: int
+    node_id: int
+    rows: Sequence[LogRow]
+    file_bytes: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class OverlayFacts:
+    """Everything written here that the server may lack.
+
+    Args:
+        overlay_nodes: Nodes that have an overlay.
+        stray_generations: Generations that only rows of the log know.
+        file_bytes: Every staging file, by generation.
+    """
+
+    overlay_nodes: Set[int]
+    generations: Sequence[GenerationFacts]
+    stray_generations: Set[int]
+    file_bytes: Mapping[int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class LostBytes:
+    """Ranges of a generation whose bytes are gone, and why. `node_id`: whose."""
+
+    node_id: int
+    generation_id: int
+    ranges: tuple[Range, ...]
+    reason: str
+
+
+def extents_of(rows: Sequence[LogRow]) -> Extents:
+    """Return where the bytes of a generation lie: its rows replayed. Pure.
+
+    Rows that make no sense are passed over.
+    """
+    extents = Extents()
+    for row in rows:
+        if not is_sensible(row):
+            continue
+        if row.end is None:
+            extents.truncate(row.start)
+        elif row.data_length is None:
+            extents.cover(row.start, row.end)
+        else:
+            extents.cover(row.start, row.end, row.place, row.start)
+    return extents
+
+
+def is_sensible(row: LogRow) -> bool:
+    """Return whether a row speaks of a range, or of a size. Pure."""
+    if row.start < 0 or (row.end is not None and row.end <= row.start):
+        return False
+    return row.data_length is None or row.end == row.start + row.data_length
+
+
+def find_lost(facts: OverlayFacts) -> list[LostBytes]:
+    """Return what is gone of what was written here, by generation. Pure."""
+    lost = []
+    for generation in facts.generations:
+        if not generation.node_id:
+            continue
+        staged = [
+            Range(extent.start, extent.end)
+            for extent in extents_of(generation.rows)
+            if extent.place == STAGED
+        ]
+        ranges = ranges_behind(staged, generation.file_bytes or 0)
+        if ranges:
+            reason = (
+                f"its staging file {generation.generation_id} is gone"
+                if generation.file_bytes is None
+                else f"its staging file {generation.generation_id} is cut off"
+            )
+            lost.append(LostBytes(generation.node_id, generation.generation_id, ranges, reason))
+    return lost
+
+
+def find_broken_generations(facts: OverlayFacts) -> dict[int, str]:
+    """Return the generations whose rows contradict something, and what. Pure."""
+    broken: dict[int, str] = {}
+    for generation in facts.generations:
+        if generation.node_id and generation.node_id not in facts.overlay_nodes:
+            broken[generation.generation_id] = "belong to a file that has none"
+        elif not all(map(is_sensible, generation.rows)):
+            broken[generation.generation_id] = "have rows that make no sense"
+    for generation_id in facts.stray_generations:
+        broken[generation_id] = "belong to a layer that no row knows"
+    return broken
+
+
+def find_unclaimed_files(facts: OverlayFacts) -> list[int]:
+    """Return the staging files that no row speaks of, by generation. Pure."""
+    claimed = {generation.generation_id for generation in facts.generations}
+    return sorted(facts.file_bytes.keys() - claimed - facts.stray_generations)
+
+
+def find_in_overlays(
+    facts: OverlayFacts, paths: Mapping[int, str], *, place: str
+) -> Iterator[Finding]:
+    """Yield everything that is wrong with overlays. Pure.
+
+    Args:
+        paths: Path in the drive of every node that has a generation.
+        place: Of the state, for what belongs to no file of the drive.
+    """
+    nodes = {generation.generation_id: generation.node_id for generation in facts.generations}
+    for generation_id, what in find_broken_generations(facts).items():
+        yield Finding(
+            FindingKind.OVERLAY_UNLAWFUL,
+            paths.get(nodes.get(generation_id, 0), place),
+            f"written bytes (generation {generation_id}) {what}",
+            is_repairable=False,
+        )
+    for lost in find_lost(facts):
+        yield Finding(
+            FindingKind.STAGED_BYTES_LOST,
+            paths.get(lost.node_id, place),
+            f"{ranges_text(lost.ranges)} of what was written here are lost: {lost.reason}",
+            is_repairable=False,
+        )
+    for generation_id in find_unclaimed_files(facts):
+        yield Finding(
+            FindingKind.STAGING_UNCLAIMED,
+            f"{place}/staging/{generation_id}",
+            f"no row speaks of this staging file of {facts.file_bytes[generation_id]} bytes",
+        )
+
+
+def ranges_behind(ranges: Sequence[Range], end: int) -> tuple[Range, ...]:
+    """Return the parts of `ranges` that lie behind `end`. Pure."""
+    return tuple(Range(max(each.start, end), each.end) for each in ranges if each.end > end)
+
+
+def ranges_text(ranges: Sequence[Range]) -> str:
+    """Return ranges for a person. Pure."""
+    texts = [f"{each.start} to {each.end}" for each in ranges[:3]]
+    more = f" and {len(ranges) - 3} more ranges" if len(ranges) > 3 else ""
+    return f"bytes {', '.join(texts)}{more}"
