@@ -16,7 +16,7 @@ Knows no trio, no network and no FUSE, and imports nothing of mountfs or the ser
     opening.py, marks.py, boot.py            lock, clean mark, what may be trusted
     holds.py, recency.py, condition.py       what is only in memory
     check.py        whether the tables keep their invariants
-    inspection.py   what is wrong with a cache that is closed
+    inspection.py, repair.py    what is wrong with a cache that is closed; and without it
     errors.py       what can go wrong
 
 Invariants: what comes out is what went in, or nothing. Never larger than its limit. What is pinned
@@ -32,6 +32,7 @@ from cache.contract import CacheStats, ChunkCache, Opening, UpkeepReport
 from cache.errors import CacheCannotOpen, CacheError, CacheInUse, CacheUnusable, KeyNotDestroyed
 from cache.inspection import CacheInspection, inspect_cache
 from cache.memory import MemoryCache
+from cache.repair import repair_cache
 
 __all__ = [
     "BlockCache",
@@ -47,4 +48,5 @@ __all__ = [
     "Opening",
     "UpkeepReport",
     "inspect_cache",
+    "repair_cache",
 ]

@@ -42,6 +42,10 @@ class CacheInspection:
     damaged: tuple[bytes, ...] = ()
     value_count: int = 0
 
+    @property
+    def is_well(self) -> bool:
+        return not (self.trouble or self.contradictions or self.damaged)
+
 
 def inspect_cache(
     folder: Path, *, device_key: bytes, boot_id: str | None = None, told: Told = lambda _: None

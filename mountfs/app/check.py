@@ -1,12 +1,12 @@
 """`mountfs check`: what was truncated, flipped or deleted behind our back, in a device's state.
 
-    load what is there ──► the laws decide (core.*_laws) ──► findings
+    load what is there ──► the laws decide (core.*_laws) ──► findings ──► repair, if asked for
 
-Nothing is changed here. Of a state that is mounted nothing can be said, for it changes meanwhile:
-the lock of the state folder keeps mounts away until the check ends.
+Nothing is changed without being asked. Of a state that is mounted nothing can be said, for it
+changes meanwhile: the lock of the state folder keeps mounts away until the check ends.
 """
 
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import ExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,6 +17,7 @@ import trio
 from backend_server.protocol.identity import DriveId
 from cache import CacheInspection, inspect_cache
 from mountfs.app.account import client_of
+from mountfs.app.check_repair import repair_cache_of, repair_drive
 from mountfs.app.device import KEY_BYTES, DeviceRecord, load_device
 from mountfs.app.failures import message_of
 from mountfs.app.registry import Registry
@@ -24,6 +25,7 @@ from mountfs.app.state_folder import StateFolder
 from mountfs.core.findings import Finding, FindingKind, bounded
 from mountfs.core.mirror_laws import find_differences, find_unlawful, path_in, shown
 from mountfs.core.overlay_laws import find_in_overlays
+from mountfs.core.repair_outcome import Outcome
 from mountfs.errors import MountError, SetupError, Unavailable
 from mountfs.state.inspection import StateFacts, inspect_state
 from mountfs.sync.comparison import fetch_comparable
@@ -39,18 +41,29 @@ Told = Callable[[str], None]
 
 @dataclass(frozen=True, slots=True)
 class CheckPlan:
-    """What a person asked for. `is_quick`: without the server."""
+    """What a person asked for. `is_quick`: nothing is compared with the server."""
 
     state: StateFolder
     is_quick: bool = False
+    is_repair: bool = False
 
 
 @dataclass(slots=True)
 class Checked:
-    """What a check found. `notes`: what it could not look at, and why."""
+    """What a check found, and what became of it.
+
+    Args:
+        outcomes: One for each finding.
+        notes: What a person should know beside: what could not be looked at, and why.
+    """
 
     findings: list[Finding] = field(default_factory=list)
+    outcomes: list[Outcome] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+
+    def add(self, findings: Sequence[Finding], outcomes: Sequence[Outcome]) -> None:
+        self.findings += findings
+        self.outcomes += outcomes
 
 
 def find_state(mount_point: Path | None, state: Path) -> StateFolder:
@@ -95,20 +108,28 @@ def keep_mounts_away(folder: StateFolder) -> Iterator[None]:
         yield
 
 
+@dataclass(frozen=True, slots=True)
+class Reached:
+    """The server, as this device. Both None: it does not answer, or does not know us."""
+
+    client: ServerClient | None = None
+    record: DeviceRecord | None = None
+
+
 @asynccontextmanager
-async def reach_server(folder: StateFolder, notes: list[str]) -> AsyncIterator[ServerClient | None]:
-    """This device's server; None, and a note why, if it does not answer."""
+async def reach_server(folder: StateFolder, notes: list[str]) -> AsyncIterator[Reached]:
+    """This device's server; nothing, and a note why, if it does not answer."""
     try:
-        record: DeviceRecord = load_device(folder)
+        record = load_device(folder)
     except MountError as error:
-        notes.append(f"nothing was compared with the server: {message_of(error)}")
-        yield None
+        notes.append(f"the server was not asked: {message_of(error)}")
+        yield Reached()
         return
     async with client_of(record) as client:
         reason = await _why_silent(client)
         if reason:
-            notes.append(f"nothing was compared with the server: {reason}")
-        yield None if reason else client
+            notes.append(f"the server was not asked: {reason}")
+        yield Reached() if reason else Reached(client, record)
 
 
 async def _why_silent(client: ServerClient) -> str:
@@ -123,26 +144,41 @@ async def _why_silent(client: ServerClient) -> str:
 
 
 async def check_device(plan: CheckPlan, told: Told) -> Checked:
-    """Return what is wrong with a device's state. The caller holds the folder's lock."""
+    """Return what is wrong with a device's state; repaired, if the plan says so.
+
+    The caller keeps mounts away.
+    """
     checked = Checked()
-    if plan.is_quick:
-        await _check_all(plan.state, None, checked, told)
+    if plan.is_quick and not plan.is_repair:
+        await _check_all(plan, Reached(), checked, told)
         return checked
-    async with reach_server(plan.state, checked.notes) as client:
-        await _check_all(plan.state, client, checked, told)
+    async with reach_server(plan.state, checked.notes) as reached:
+        await _check_all(plan, reached, checked, told)
     return checked
 
 
-async def _check_all(
-    folder: StateFolder, client: ServerClient | None, checked: Checked, told: Told
-) -> None:
+async def _check_all(plan: CheckPlan, reached: Reached, checked: Checked, told: Told) -> None:
+    folder, notes = plan.state, checked.notes
+    compared_with = None if plan.is_quick else reached.client
     for drive_id in drives_of(folder):
-        checked.findings += bounded(
-            await check_drive(folder, drive_id, client, checked.notes, told)
-        )
+        facts = await _inspect(folder, drive_id, told)
+        findings = await check_drive(folder, drive_id, facts, compared_with, notes, told)
+        outcomes = [Outcome.FOUND] * len(findings)
+        if plan.is_repair and findings:
+            told(f"{place_of(folder, drive_id)}: repairing")
+            readable = facts if isinstance(facts, StateFacts) else None
+            paths = paths_of(readable) if readable else {}
+            outcomes = await repair_drive(
+                folder, drive_id, readable, paths, findings, reached.client, reached.record, notes
+            )
+        checked.add(findings, outcomes)
     told("the cache")
     inspection = await trio.to_thread.run_sync(inspect_cache_of, folder, told)
-    checked.findings += bounded(findings_of_cache(inspection))
+    findings = list(bounded(findings_of_cache(inspection)))
+    outcome = Outcome.FOUND
+    if plan.is_repair and findings:
+        outcome = await trio.to_thread.run_sync(repair_cache_of, folder, inspection)
+    checked.add(findings, [outcome] * len(findings))
 
 
 def drives_of(folder: StateFolder) -> list[DriveId]:
@@ -152,29 +188,40 @@ def drives_of(folder: StateFolder) -> list[DriveId]:
     return [DriveId(path.name) for path in sorted(folder.drives.iterdir()) if path.is_dir()]
 
 
-async def check_drive(
-    folder: StateFolder,
-    drive_id: DriveId,
-    server: FeedSource | None,
-    notes: list[str],
-    told: Told,
-) -> list[Finding]:
-    """Return what is wrong with the state of one drive."""
-    place = f"{folder.drives.name}/{drive_id}"
-    told(f"{place}/state.db")
-    facts = await trio.to_thread.run_sync(inspect_drive, folder, drive_id)
-    if not isinstance(facts, StateFacts):
-        return facts
-    findings = list(find_in_state(facts, place=place))
-    if server is not None and facts.cursor:
-        told(f"{place}: comparing with the server")
-        findings += await _compare(facts, drive_id, server, notes, place=f"{place}/state.db")
-    return findings
+def place_of(folder: StateFolder, drive_id: DriveId) -> str:
+    """Return where the state of a drive is, within the state folder. Pure."""
+    return f"{folder.drives.name}/{drive_id}"
+
+
+async def _inspect(
+    folder: StateFolder, drive_id: DriveId, told: Told
+) -> StateFacts | list[Finding]:
+    told(f"{place_of(folder, drive_id)}/state.db")
+    return await trio.to_thread.run_sync(inspect_drive, folder, drive_id)
 
 
 def inspect_drive(folder: StateFolder, drive_id: DriveId) -> StateFacts | list[Finding]:
     """Return what is in the state of one drive, or why that cannot be told."""
-    return inspect_state(folder.drive(drive_id), place=f"{folder.drives.name}/{drive_id}")
+    return inspect_state(folder.drive(drive_id), place=place_of(folder, drive_id))
+
+
+async def check_drive(
+    folder: StateFolder,
+    drive_id: DriveId,
+    facts: StateFacts | list[Finding],
+    server: FeedSource | None,
+    notes: list[str],
+    told: Told,
+) -> list[Finding]:
+    """Return what is wrong with the state of one drive, of which `facts` were loaded."""
+    if not isinstance(facts, StateFacts):
+        return facts
+    place = place_of(folder, drive_id)
+    findings = list(find_in_state(facts, place=place))
+    if server is not None and facts.cursor:
+        told(f"{place}: comparing with the server")
+        findings += await _compare(facts, drive_id, server, notes, place=f"{place}/state.db")
+    return list(bounded(findings))
 
 
 def find_in_state(facts: StateFacts, *, place: str) -> Iterator[Finding]:

@@ -82,7 +82,7 @@ class RunningDrive:
             parked=[self._parked(node_id) for node_id in sorted(self._state.parking.codes)],
             conflicts=conflicts[::-1],
             recovered=[
-                Recovered(self._path_of(copy.node_id), str(copy.path))
+                Recovered(copy.known_path or self._path_of(copy.node_id), str(copy.path))
                 for copy in self._state.recovered
             ],
             transfers=self._counts.now(),

@@ -45,13 +45,13 @@ class OverlayFacts:
 
     Args:
         overlay_nodes: Nodes that have an overlay.
-        stray_generations: Generations that only rows of the log know.
+        stray_rows: Rows of the log of generations that are not there, by generation.
         file_bytes: Every staging file, by generation.
     """
 
     overlay_nodes: Set[int]
     generations: Sequence[GenerationFacts]
-    stray_generations: Set[int]
+    stray_rows: Mapping[int, Sequence[LogRow]]
     file_bytes: Mapping[int, int]
 
 
@@ -120,7 +120,7 @@ def find_broken_generations(facts: OverlayFacts) -> dict[int, str]:
             broken[generation.generation_id] = "belong to a file that has none"
         elif not all(map(is_sensible, generation.rows)):
             broken[generation.generation_id] = "have rows that make no sense"
-    for generation_id in facts.stray_generations:
+    for generation_id in facts.stray_rows:
         broken[generation_id] = "belong to a layer that no row knows"
     return broken
 
@@ -128,7 +128,7 @@ def find_broken_generations(facts: OverlayFacts) -> dict[int, str]:
 def find_unclaimed_files(facts: OverlayFacts) -> list[int]:
     """Return the staging files that no row speaks of, by generation. Pure."""
     claimed = {generation.generation_id for generation in facts.generations}
-    return sorted(facts.file_bytes.keys() - claimed - facts.stray_generations)
+    return sorted(facts.file_bytes.keys() - claimed - facts.stray_rows.keys())
 
 
 def find_in_overlays(

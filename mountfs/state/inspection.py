@@ -18,9 +18,13 @@ from mountfs.core.overlay_laws import GenerationFacts, LogRow, OverlayFacts
 from mountfs.state.database import SCHEMA_VERSION
 from mountfs.state.mirror import NODE_COLUMNS
 from mountfs.state.records import NodeRecord
+from mountfs.state.recovery import current_boot_id, is_other_boot
 from mountfs.state.staging import staging_sizes
 
 _FACTS_SHOWN_MAX: Final = 3
+_IS_TRUSTED: Final = (
+    "(data IS NOT NULL OR end_at IS NULL OR touched <= coalesce(synced_through, touched))"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,12 +143,20 @@ def _load(connection: sqlite3.Connection, folder: Path) -> StateFacts:
     )
 
 
+def _is_unclean_stop(connection: sqlite3.Connection) -> bool:
+    row = connection.execute("SELECT value FROM meta WHERE key = 'boot_id'").fetchone()
+    return is_other_boot("" if row is None else str(row[0]), current_boot_id())
+
+
 def _load_overlays(connection: sqlite3.Connection, folder: Path) -> OverlayFacts:
     execute = connection.execute
     sizes = staging_sizes(folder)
     rows: defaultdict[int, list[LogRow]] = defaultdict(list)
+    # What a stop of the machine may have spoilt is not damage: the next opening sets it aside.
+    is_trusted = "1" if not _is_unclean_stop(connection) else _IS_TRUSTED
     for place, start, end, length in execute(
-        "SELECT place, start_at, end_at, length(data) FROM overlay_log ORDER BY place"
+        f"SELECT place, start_at, end_at, length(data) FROM overlay_log LEFT JOIN generation "
+        f"ON generation_id = place >> 32 WHERE {is_trusted} ORDER BY place"
     ):
         rows[place >> 32].append(LogRow(place, start, end, length))
     generations = [
@@ -155,4 +167,7 @@ def _load_overlays(connection: sqlite3.Connection, folder: Path) -> OverlayFacts
     ]
     known = {generation.generation_id for generation in generations}
     nodes = {node_id for (node_id,) in execute("SELECT node_id FROM overlay")}
-    return OverlayFacts(nodes, generations, rows.keys() - known, sizes)
+    strays = {
+        generation_id: kept for generation_id, kept in rows.items() if generation_id not in known
+    }
+    return OverlayFacts(nodes, generations, strays, sizes)

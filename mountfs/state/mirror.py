@@ -138,3 +138,7 @@ class Mirror:
     def all_nodes(self) -> Iterator[NodeRecord]:
         rows = self._database.execute(f"SELECT {NODE_COLUMNS} FROM node ORDER BY node_id")
         return map(NodeRecord._make, rows)
+
+    def all_keys(self) -> Iterator[tuple[int, bytes]]:
+        """Yield (parent, name) of every dentry, also of those in no known folder."""
+        return iter(self._database.execute("SELECT parent, name FROM dentry").fetchall())

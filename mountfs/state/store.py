@@ -17,10 +17,9 @@ from mountfs.state.local_changes import LocalChanges
 from mountfs.state.mirror import Mirror
 from mountfs.state.overlays import Overlays
 from mountfs.state.parking import Parking
+from mountfs.state.recovered_copies import RecoveredCopy, find_recovered
 from mountfs.state.recovery import (
-    RecoveredCopy,
     current_boot_id,
-    find_recovered,
     is_unclean_stop,
     mark_clean,
     mark_open,
@@ -110,7 +109,7 @@ class StateStore:
 
     @property
     def recovered(self) -> list[RecoveredCopy]:
-        """Copies of what power losses may have spoilt, as far as nobody removed them."""
+        """Copies of what power losses, or damage, cut off, as far as nobody removed them."""
         return find_recovered(self.folder / "recovered")
 
     def value(self, key: str) -> str:

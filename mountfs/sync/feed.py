@@ -169,7 +169,6 @@ def _add_removals(state: StateStore, pulled: Pulled) -> None:
     for record in list(state.mirror.all_nodes()):
         if record.node_id not in pulled.nodes:
             pulled.nodes[record.node_id] = NodeState(record.node_id, 0, NodeKind.REMOVED)
-        for name, _ in state.mirror.children(record.node_id) if record.is_folder else ():
-            key = (record.node_id, name)
-            if key not in pulled.dentries:
-                pulled.dentries[key] = DentryState(record.node_id, name, 0, 0)
+    for key in state.mirror.all_keys():  # all of them: a damaged mirror has some in no folder
+        if key not in pulled.dentries:
+            pulled.dentries[key] = DentryState(*key, 0, 0)

@@ -6,26 +6,36 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+import trio
 from trio.testing import MockClock
 
-from mountfs.app.check import check_drive
+from mountfs.app.check import check_drive, inspect_drive, paths_of
+from mountfs.app.check_repair import repair_drive
+from mountfs.app.device import DeviceRecord
 from mountfs.app.state_folder import StateFolder
 from mountfs.core.findings import Finding, FindingKind
+from mountfs.core.repair_outcome import Outcome
+from mountfs.state.inspection import StateFacts
 from simulation.test_random_work import Work
 from simulation.world import Device, World, open_world
 
 STEPS = 40
 
 
-async def check(world: World, device: Device) -> list[Finding]:
-    """Check a device that does not run, against the server."""
+def state_folder(world: World, device: Device) -> StateFolder:
     folder = StateFolder(world.folder / f"state of {device.name}")
     folder.drives.mkdir(parents=True, exist_ok=True)
-    drive_id = device.state.drive_id
-    if not folder.drive(drive_id).exists():
-        folder.drive(drive_id).symlink_to(world.folder / device.name)
+    if not folder.drive(device.state.drive_id).exists():
+        folder.drive(device.state.drive_id).symlink_to(world.folder / device.name)
+    return folder
+
+
+async def check(world: World, device: Device) -> list[Finding]:
+    """Check a device that does not run, against the server."""
+    folder, drive_id = state_folder(world, device), device.state.drive_id
     notes: list[str] = []
-    found = await check_drive(folder, drive_id, device.client, notes, lambda _: None)
+    facts = inspect_drive(folder, drive_id)
+    found = await check_drive(folder, drive_id, facts, device.client, notes, lambda _: None)
     assert not notes
     return found
 
@@ -89,3 +99,81 @@ async def test_a_mirror_that_is_behind_is_brought_to_where_the_server_is(
         await there.write("c", b"another")
         await there.settled()
         assert await check(world, here) == []
+
+
+async def repair(world: World, device: Device, findings: list[Finding]) -> list[Outcome]:
+    folder, drive_id = state_folder(world, device), device.state.drive_id
+    facts = inspect_drive(folder, drive_id)
+    assert isinstance(facts, StateFacts)
+    record = DeviceRecord(
+        url="http://s", email="", account_id=1, device_id=1, device_name=device.name, token=""
+    )
+    return await repair_drive(
+        folder, drive_id, facts, paths_of(facts), findings, device.client, record, []
+    )
+
+
+WRONG_ROWS = [
+    "UPDATE node SET size_bytes = size_bytes + 1, revision = revision + 1 WHERE kind = 1",
+    "UPDATE node SET kind = 1 WHERE node_id = (SELECT node_id FROM dentry WHERE name = x'64')",
+    "DELETE FROM node WHERE node_id > 1",
+    "DELETE FROM dentry",
+    "INSERT INTO dentry VALUES (4711, x'78', 4712, 0)",
+    "UPDATE dentry SET name = CAST(name || x'7a' AS BLOB)",
+    "UPDATE dentry SET parent = node_id WHERE name = x'64'",
+]
+
+
+@pytest.mark.parametrize("statement", WRONG_ROWS)
+async def test_a_mirror_is_rebuilt_and_nothing_written_here_is_lost(
+    autojump_clock: MockClock, tmp_path: Path, statement: str
+) -> None:
+    async with open_world(tmp_path) as world:
+        world.shared_cache = {}
+        here, there = await world.device("one"), await world.device("two")
+        await here.mkdir("d")
+        await here.write("d/a", b"a letter")
+        await here.write("b", b"another")
+        await world.quiet()
+        here.transport.is_cut = True
+        await here.write("d/a", b"a letter, written on")
+        await here.write("d/new", b"made here")
+        await here.rename("b", "d/b")
+        await here.kill()
+        here.transport.is_cut = False
+        sql(world, here, statement)
+        findings = await check(world, here)
+        assert findings
+        outcomes = await repair(world, here, findings)
+        assert set(outcomes) == {Outcome.REPAIRED}
+        assert await check(world, here) == []
+        await here.start()
+        await world.quiet()
+        expected = {"d", "d/a", "d/new", "d/b"}
+        tree = await there.tree()
+        assert set(tree) == expected, tree
+        assert tree["d/a"] == b"a letter, written on"
+        assert tree["d/new"] == b"made here"
+        assert await here.tree() == tree
+
+
+async def test_a_batch_whose_answer_was_lost_is_settled_by_the_repair(
+    autojump_clock: MockClock, tmp_path: Path
+) -> None:
+    async with open_world(tmp_path) as world:
+        world.shared_cache = {}
+        here, there = await world.device("one"), await world.device("two")
+        await here.write("a", b"first")
+        await world.quiet()
+        here.transport.lose_answers = 1
+        await here.write("a", b"second")
+        await trio.sleep(1)  # of the simulation's time
+        assert not here.transport.lose_answers
+        await here.kill()
+        sql(world, here, "UPDATE node SET mode = 0")
+        findings = await check(world, here)
+        assert set(await repair(world, here, findings)) == {Outcome.REPAIRED}
+        assert await check(world, here) == []
+        await here.start()
+        await world.quiet()
+        assert await there.tree() == await here.tree() == {"a": b"second"}

@@ -21,10 +21,10 @@ STAGED_ROWS = [LogRow(1, 0, 100, None), LogRow(2, 200, 300, None)]
 def facts(
     *generations: GenerationFacts,
     files: dict[int, int] | None = None,
-    strays: frozenset[int] = frozenset(),
+    strays: dict[int, list[LogRow]] | None = None,
 ) -> OverlayFacts:
     sizes = {g.generation_id: g.file_bytes for g in generations if g.file_bytes is not None}
-    return OverlayFacts({NODE}, generations, strays, sizes | (files or {}))
+    return OverlayFacts({NODE}, generations, strays or {}, sizes | (files or {}))
 
 
 def test_what_is_whole_is_well() -> None:
@@ -59,7 +59,7 @@ def test_rows_that_make_no_sense_are_told_and_passed_over() -> None:
 
 
 def test_generations_without_a_file_and_rows_without_a_generation() -> None:
-    odd = facts(GenerationFacts(1, NODE + 1, [], None), strays=frozenset({7}), files={7: 1, 8: 2})
+    odd = facts(GenerationFacts(1, NODE + 1, [], None), strays={7: []}, files={7: 1, 8: 2})
     assert find_broken_generations(odd).keys() == {1, 7}
     assert find_unclaimed_files(odd) == [8]
     found = list(find_in_overlays(odd, {NODE + 1: "letter"}, place="here"))
