@@ -67,7 +67,8 @@ class DamagedState:
         return StateStore.open(self.drive, DRIVE)
 
     def staging_file(self, nth: int = 0) -> Path:
-        return sorted((self.drive / "staging").iterdir(), key=lambda path: int(path.name))[nth]
+        files = [path for path in (self.drive / "staging").iterdir() if path.name.isdigit()]
+        return sorted(files, key=lambda path: int(path.name))[nth]
 
     def sql(self, *statements: str) -> None:
         """Change rows behind everybody's back."""
@@ -233,6 +234,11 @@ DAMAGES: dict[str, tuple[Damage, FindingKind, str]] = {
     ),
     "a staging file is gone": (
         lambda state: state.staging_file().unlink(),
+        FindingKind.STAGED_BYTES_LOST,
+        "docs/letter",
+    ),
+    "a staging file has a flipped bit": (
+        lambda state: flip_bit(state.staging_file(), BLOCK + 10),
         FindingKind.STAGED_BYTES_LOST,
         "docs/letter",
     ),

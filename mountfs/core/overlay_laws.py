@@ -31,12 +31,18 @@ class Range(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class GenerationFacts:
-    """What there is of one generation. `file_bytes`: of its staging file; None: there is none."""
+    """What there is of one generation.
+
+    Args:
+        file_bytes: Of its staging file; None: there is none.
+        spoilt: Ranges of the file that are not what they were when the state was closed.
+    """
 
     generation_id: int
     node_id: int
     rows: Sequence[LogRow]
     file_bytes: int | None
+    spoilt: Sequence[Range] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,19 +102,16 @@ def find_lost(facts: OverlayFacts) -> list[LostBytes]:
     for generation in facts.generations:
         if not generation.node_id:
             continue
-        staged = [
-            Range(extent.start, extent.end)
-            for extent in extents_of(generation.rows)
-            if extent.place == STAGED
-        ]
-        ranges = ranges_behind(staged, generation.file_bytes or 0)
+        ranges = lost_ranges(generation)
         if ranges:
-            reason = (
-                f"its staging file {generation.generation_id} is gone"
-                if generation.file_bytes is None
-                else f"its staging file {generation.generation_id} is cut off"
+            lost.append(
+                LostBytes(
+                    generation.node_id,
+                    generation.generation_id,
+                    ranges,
+                    _why_lost(generation, ranges),
+                )
             )
-            lost.append(LostBytes(generation.node_id, generation.generation_id, ranges, reason))
     return lost
 
 
@@ -163,9 +166,30 @@ def find_in_overlays(
         )
 
 
-def ranges_behind(ranges: Sequence[Range], end: int) -> tuple[Range, ...]:
-    """Return the parts of `ranges` that lie behind `end`. Pure."""
-    return tuple(Range(max(each.start, end), each.end) for each in ranges if each.end > end)
+def lost_ranges(generation: GenerationFacts) -> tuple[Range, ...]:
+    """Return the staged ranges of a generation whose bytes are gone, or not what they were. Pure.
+
+    Ordered, disjoint.
+    """
+    staged = Extents()
+    for extent in extents_of(generation.rows):
+        if extent.place == STAGED:
+            staged.cover(extent.start, extent.end)
+    good_end = generation.file_bytes or 0
+    found = Extents()
+    for start, end in (*generation.spoilt, Range(good_end, max(staged.end, good_end))):
+        for extent in staged.between(start, end):
+            found.cover(extent.start, extent.end)
+    return tuple(Range(extent.start, extent.end) for extent in found)
+
+
+def _why_lost(generation: GenerationFacts, ranges: Sequence[Range]) -> str:
+    name = f"its staging file {generation.generation_id}"
+    if generation.file_bytes is None:
+        return f"{name} is gone"
+    if ranges[-1].end > generation.file_bytes:
+        return f"{name} is cut off"
+    return f"{name} is not what was written"
 
 
 def ranges_text(ranges: Sequence[Range]) -> str:

@@ -4,16 +4,19 @@ A file with a damaged layer keeps its last committed content: a content with a h
 made is none. All its layers go to recovered copies, as far as their bytes are good.
 """
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from mountfs.core.extents import STAGED, Extent
 from mountfs.core.overlay_laws import (
     GenerationFacts,
     OverlayFacts,
+    Range,
     extents_of,
     find_broken_generations,
     find_lost,
     find_unclaimed_files,
+    lost_ranges,
 )
 
 
@@ -64,11 +67,21 @@ def plan_rescue(facts: OverlayFacts) -> RescuePlan:
 
 def _kept(generation: GenerationFacts) -> tuple[Extent, ...]:
     """Return where the good bytes of a generation lie. Pure."""
-    file_bytes = generation.file_bytes or 0
-    kept = []
+    lost = lost_ranges(generation)
+    kept: list[Extent] = []
     for extent in extents_of(generation.rows):
-        if extent.place == STAGED:
-            extent = extent._replace(end=min(extent.end, file_bytes))
-        if extent.start < extent.end:
-            kept.append(extent)
+        kept += _without(extent, lost) if extent.place == STAGED else [extent]
     return tuple(kept)
+
+
+def _without(extent: Extent, lost: Sequence[Range]) -> Iterator[Extent]:
+    """Yield the parts of `extent` outside of `lost`, which is ordered and disjoint. Pure."""
+    at = extent.start
+    for start, end in lost:
+        if end <= at or start >= extent.end:
+            continue
+        if start > at:
+            yield extent._replace(start=at, end=start)
+        at = end
+    if at < extent.end:
+        yield extent._replace(start=at)

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from mountfs.errors import LocalStorageBroken, LocalStorageFull, SetupError
+from mountfs.state.staging import staging_sizes
 
 SCHEMA_VERSION: Final = 3
 _SCRIPTS: Final = {
@@ -35,6 +36,29 @@ _SETTINGS: Final = """
 _FULL: Final = (sqlite3.SQLITE_FULL,)
 
 
+class Rows(sqlite3.Cursor):
+    """A cursor whose rows raise what `Database.execute` raises: a broken page shows itself when
+    the row in it is asked for."""
+
+    def fetchone(self) -> Any:
+        try:
+            return super().fetchone()
+        except sqlite3.DatabaseError as error:
+            raise _translated(error) from error
+
+    def fetchall(self) -> list[Any]:
+        try:
+            return super().fetchall()
+        except sqlite3.DatabaseError as error:
+            raise _translated(error) from error
+
+    def __next__(self) -> Any:
+        try:
+            return super().__next__()
+        except sqlite3.DatabaseError as error:
+            raise _translated(error) from error
+
+
 class Database:
     """Not to be shared between threads, but for `make_durable`."""
 
@@ -49,10 +73,7 @@ class Database:
                 self._connection.executescript(_SETTINGS)
                 self._upgrade()
             except sqlite3.DatabaseError as error:
-                raise SetupError(
-                    f"the state in {path} cannot be opened: {error}",
-                    remedy="check the disk; `mountfs doctor` tells more",
-                ) from error
+                raise state_damaged(path, str(error)) from error
             self._wal = _opened(f"{path}-wal")
             on_failure.pop_all()
         self._depth = 0
@@ -79,7 +100,7 @@ class Database:
             f"BEGIN IMMEDIATE; {script} PRAGMA user_version={SCHEMA_VERSION}; COMMIT;"
         )
 
-    def execute(self, statement: str, parameters: tuple[Any, ...] = ()) -> sqlite3.Cursor:
+    def execute(self, statement: str, parameters: tuple[Any, ...] = ()) -> Rows:
         """Run one statement.
 
         Raises:
@@ -87,7 +108,7 @@ class Database:
             LocalStorageBroken: The disk or the file fails.
         """
         try:
-            return self._connection.execute(statement, parameters)
+            return self._connection.cursor(Rows).execute(statement, parameters)
         except sqlite3.DatabaseError as error:
             raise _translated(error) from error
 
@@ -155,6 +176,33 @@ class Database:
     def close(self) -> None:
         self._connection.close()
         os.close(self._wal)
+
+
+def find_lost_database(folder: Path) -> str:
+    """Return why no new database may be begun in `folder`; empty if it may, or one is there.
+
+    SQLite throws a write-ahead log away that has no database, and what is staged without rows
+    would be nobody's.
+    """
+    path = folder / "state.db"
+    if path.exists() and path.stat().st_size:
+        return ""
+    what = "is empty" if path.exists() else "is gone"
+    log = folder / "state.db-wal"
+    if log.exists() and log.stat().st_size:
+        return f"{path.name} {what}, though its log is there"
+    if staging_sizes(folder):
+        return f"{path.name} {what}, though bytes that were written here are there"
+    return ""
+
+
+def state_damaged(path: Path, reason: str) -> SetupError:
+    """Return the error of a state that cannot be used as it is."""
+    return SetupError(
+        f"the state in {path} is damaged: {reason}",
+        remedy="`mountfs check` tells what is wrong; `mountfs check --repair` begins it anew, "
+        "and keeps what was written here and can be read",
+    )
 
 
 def _call_all(actions: list[Callable[[], None]], *, latest_first: bool = False) -> None:

@@ -19,6 +19,7 @@ from mountfs.state.database import SCHEMA_VERSION
 from mountfs.state.mirror import NODE_COLUMNS
 from mountfs.state.records import NodeRecord
 from mountfs.state.recovery import current_boot_id, is_other_boot
+from mountfs.state.seals import find_spoilt
 from mountfs.state.staging import staging_sizes
 
 _FACTS_SHOWN_MAX: Final = 3
@@ -160,7 +161,13 @@ def _load_overlays(connection: sqlite3.Connection, folder: Path) -> OverlayFacts
     ):
         rows[place >> 32].append(LogRow(place, start, end, length))
     generations = [
-        GenerationFacts(generation_id, node_id, rows[generation_id], sizes.get(generation_id))
+        GenerationFacts(
+            generation_id,
+            node_id,
+            rows[generation_id],
+            sizes.get(generation_id),
+            find_spoilt(folder / "staging" / str(generation_id)),
+        )
         for generation_id, node_id in execute(
             "SELECT generation_id, node_id FROM generation ORDER BY generation_id"
         ).fetchall()

@@ -15,6 +15,7 @@ from mountfs.state.database import Database
 from mountfs.state.overlay_rows import OverlayRows
 from mountfs.state.recovered_copies import copy_path, copy_range, note_path, put_bytes
 from mountfs.state.recovery import current_boot_id, is_unclean_stop, set_untrusted_aside
+from mountfs.state.seals import seal_path
 
 
 def execute_rescue(folder: Path, plan: RescuePlan, paths: Mapping[int, str]) -> list[Path]:
@@ -48,7 +49,9 @@ def execute_rescue(folder: Path, plan: RescuePlan, paths: Mapping[int, str]) -> 
     finally:
         database.close()
     for rescue in plan.rescues:
-        (staging / str(rescue.generation_id)).unlink(missing_ok=True)
+        staged = staging / str(rescue.generation_id)
+        staged.unlink(missing_ok=True)
+        seal_path(staged).unlink(missing_ok=True)
     copies += [claim_file(folder, generation_id) for generation_id in plan.unclaimed]
     return copies
 
