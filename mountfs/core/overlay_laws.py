@@ -2,17 +2,20 @@
 
     a generation belongs to an overlay, or to nobody (node 0: unlinked while open)
     a row of the log belongs to a generation and speaks of a range
-    a staged range lies in its generation's staging file, all of it
+    a staged range that shows lies in its generation's staging file, all of it
 
-What a generation says is replayed as `state.overlay_rows` replays it.
+What a generation says is replayed as `state.overlay_rows` replays it. Bytes that a later layer
+covers, or cut off, may be damaged: nobody will ever ask for them.
 """
 
+from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from typing import NamedTuple
 
 from mountfs.core.extents import STAGED, Extents
 from mountfs.core.findings import Finding, FindingKind
+from mountfs.core.layers import FromLayer, parts
 
 
 class LogRow(NamedTuple):
@@ -34,12 +37,16 @@ class GenerationFacts:
     """What there is of one generation.
 
     Args:
+        size_bytes: Of the file, when the generation began.
+        visible_below_bytes: Of the layers below, when the generation began.
         file_bytes: Of its staging file; None: there is none.
         spoilt: Ranges of the file that are not what they were when the state was closed.
     """
 
     generation_id: int
     node_id: int
+    size_bytes: int
+    visible_below_bytes: int
     rows: Sequence[LogRow]
     file_bytes: int | None
     spoilt: Sequence[Range] = ()
@@ -71,22 +78,35 @@ class LostBytes:
     reason: str
 
 
-def extents_of(rows: Sequence[LogRow]) -> Extents:
-    """Return where the bytes of a generation lie: its rows replayed. Pure.
+@dataclass(frozen=True, slots=True)
+class Replayed:
+    """A generation as its rows leave it. Implements `core.layers.Layer`."""
+
+    extents: Extents
+    size_bytes: int
+    visible_below_bytes: int
+
+
+def replay(generation: GenerationFacts) -> Replayed:
+    """Return where the bytes of a generation lie, and its size. Pure.
 
     Rows that make no sense are passed over.
     """
     extents = Extents()
-    for row in rows:
+    size_bytes, visible_below_bytes = generation.size_bytes, generation.visible_below_bytes
+    for row in generation.rows:
         if not is_sensible(row):
             continue
         if row.end is None:
             extents.truncate(row.start)
-        elif row.data_length is None:
+            size_bytes, visible_below_bytes = row.start, min(visible_below_bytes, row.start)
+            continue
+        if row.data_length is None:
             extents.cover(row.start, row.end)
         else:
             extents.cover(row.start, row.end, row.place, row.start)
-    return extents
+        size_bytes = max(size_bytes, row.end)
+    return Replayed(extents, size_bytes, visible_below_bytes)
 
 
 def is_sensible(row: LogRow) -> bool:
@@ -97,22 +117,28 @@ def is_sensible(row: LogRow) -> bool:
 
 
 def find_lost(facts: OverlayFacts) -> list[LostBytes]:
-    """Return what is gone of what was written here, by generation. Pure."""
-    lost = []
+    """Return what is gone of what was written here and still shows, by generation. Pure."""
+    layers: defaultdict[int, list[GenerationFacts]] = defaultdict(list)
     for generation in facts.generations:
-        if not generation.node_id:
-            continue
-        ranges = lost_ranges(generation)
-        if ranges:
-            lost.append(
-                LostBytes(
-                    generation.node_id,
-                    generation.generation_id,
-                    ranges,
-                    _why_lost(generation, ranges),
-                )
-            )
+        if generation.node_id:
+            layers[generation.node_id].append(generation)
+    lost = []
+    for generations in layers.values():
+        for generation, staged in zip(generations, _shown_staged(generations), strict=True):
+            if ranges := unreadable_of(generation, staged):
+                reason = _why_lost(generation, ranges)
+                lost.append(LostBytes(generation.node_id, generation.generation_id, ranges, reason))
     return lost
+
+
+def _shown_staged(generations: Sequence[GenerationFacts]) -> list[Extents]:
+    """Return the staged ranges of each layer that programs see. Pure."""
+    layers = [replay(generation) for generation in generations]
+    shown = [Extents() for _ in layers]
+    for part in parts(layers, 0, layers[-1].size_bytes):
+        if isinstance(part, FromLayer) and part.extent.place == STAGED:
+            shown[part.layer_index].cover(part.start, part.end)
+    return shown
 
 
 def find_broken_generations(facts: OverlayFacts) -> dict[int, str]:
@@ -166,15 +192,11 @@ def find_in_overlays(
         )
 
 
-def lost_ranges(generation: GenerationFacts) -> tuple[Range, ...]:
-    """Return the staged ranges of a generation whose bytes are gone, or not what they were. Pure.
+def unreadable_of(generation: GenerationFacts, staged: Extents) -> tuple[Range, ...]:
+    """Return which of some staged ranges of a generation are gone, or not what they were. Pure.
 
     Ordered, disjoint.
     """
-    staged = Extents()
-    for extent in extents_of(generation.rows):
-        if extent.place == STAGED:
-            staged.cover(extent.start, extent.end)
     good_end = generation.file_bytes or 0
     found = Extents()
     for start, end in (*generation.spoilt, Range(good_end, max(staged.end, good_end))):

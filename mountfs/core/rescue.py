@@ -7,16 +7,16 @@ made is none. All its layers go to recovered copies, as far as their bytes are g
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from mountfs.core.extents import STAGED, Extent
+from mountfs.core.extents import STAGED, Extent, Extents
 from mountfs.core.overlay_laws import (
     GenerationFacts,
     OverlayFacts,
     Range,
-    extents_of,
     find_broken_generations,
     find_lost,
     find_unclaimed_files,
-    lost_ranges,
+    replay,
+    unreadable_of,
 )
 
 
@@ -55,7 +55,7 @@ def plan_rescue(facts: OverlayFacts) -> RescuePlan:
     nodes |= {by_id[each].node_id for each in broken if each in by_id}
     leaving = [generation for generation in facts.generations if generation.node_id in nodes]
     strays = [
-        GenerationFacts(generation_id, 0, rows, facts.file_bytes.get(generation_id))
+        GenerationFacts(generation_id, 0, 0, 0, rows, facts.file_bytes.get(generation_id))
         for generation_id, rows in facts.stray_rows.items()
     ]
     return RescuePlan(
@@ -67,9 +67,14 @@ def plan_rescue(facts: OverlayFacts) -> RescuePlan:
 
 def _kept(generation: GenerationFacts) -> tuple[Extent, ...]:
     """Return where the good bytes of a generation lie. Pure."""
-    lost = lost_ranges(generation)
+    extents = list(replay(generation).extents)
+    staged = Extents()
+    for extent in extents:
+        if extent.place == STAGED:
+            staged.cover(extent.start, extent.end)
+    lost = unreadable_of(generation, staged)
     kept: list[Extent] = []
-    for extent in extents_of(generation.rows):
+    for extent in extents:
         kept += _without(extent, lost) if extent.place == STAGED else [extent]
     return tuple(kept)
 

@@ -164,12 +164,15 @@ def _load_overlays(connection: sqlite3.Connection, folder: Path) -> OverlayFacts
         GenerationFacts(
             generation_id,
             node_id,
+            size_bytes,
+            visible_below_bytes,
             rows[generation_id],
             sizes.get(generation_id),
             find_spoilt(folder / "staging" / str(generation_id)),
         )
-        for generation_id, node_id in execute(
-            "SELECT generation_id, node_id FROM generation ORDER BY generation_id"
+        for generation_id, node_id, size_bytes, visible_below_bytes in execute(
+            "SELECT generation_id, node_id, size_bytes, visible_below_bytes FROM generation "
+            "ORDER BY generation_id"
         ).fetchall()
     ]
     known = {generation.generation_id for generation in generations}

@@ -47,11 +47,10 @@ class FrozenContent:
         self._staging = staging
         self._descriptors: dict[int, int] = {}
         try:
-            for layer in self._layers:
-                if any(extent.place == STAGED for extent in layer.extents):
-                    self._descriptors[layer.generation_id] = os.open(
-                        staging.path(layer.generation_id), os.O_RDONLY | os.O_CLOEXEC
-                    )
+            for generation_id in self._staged_generations():
+                self._descriptors[generation_id] = os.open(
+                    staging.path(generation_id), os.O_RDONLY | os.O_CLOEXEC
+                )
         except FileNotFoundError as error:
             self.close()
             raise StagedBytesLost(
@@ -77,6 +76,14 @@ class FrozenContent:
                 data = self._small[extent.place]
                 pieces.append(data[extent.start - extent.origin : extent.end - extent.origin])
         return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+    def _staged_generations(self) -> set[int]:
+        """Return those of which a staged byte shows: one that is covered may be damaged."""
+        return {
+            self._layers[part.layer_index].generation_id
+            for part in parts(self._layers, 0, self.size_bytes)
+            if isinstance(part, FromLayer) and part.extent.place == STAGED
+        }
 
     def close(self) -> None:
         for descriptor in self._descriptors.values():

@@ -97,6 +97,18 @@ def test_layers_above_the_damaged_one_are_set_aside_as_well(state: DamagedState)
     assert state.check().findings == []
 
 
+def test_what_was_written_anew_over_damage_stays(state: DamagedState) -> None:
+    state.staging_file().unlink()
+    opened = state.open()
+    overlay = opened.overlays.get(LETTER)
+    assert overlay is not None
+    opened.overlays.truncate(overlay, 0, now_ns=30)
+    opened.overlays.write(overlay, 0, b"anew", now_ns=31)
+    opened.close()
+    assert state.check(is_repair=True).findings == []
+    assert state.copies() == {}
+
+
 def test_a_file_saved_over_another_gives_its_name_back(state: DamagedState) -> None:
     """An editor wrote a new file and renamed it over the letter; its bytes are lost."""
     opened = state.open()
