@@ -14,7 +14,8 @@ from backend_server.protocol.identity import DriveId
 from backend_server.protocol.messages import DentryState, NodeKind, NodeState
 from cache import BlockCache
 from cache.store import Store
-from mountfs.app.check import Checked, CheckPlan, check_device, keep_mounts_away
+from mountfs.app.check import Checked, CheckPlan, check_device
+from mountfs.app.check_access import keep_mounts_away
 from mountfs.app.device import load_device_key
 from mountfs.app.state_folder import StateFolder
 from mountfs.core.findings import FindingKind

@@ -4,7 +4,7 @@ Commands
     account.py          log in, log out, devices
     start_mount.py      what can be checked before a mount, then here or in the background
     doctor.py           what is wrong with this machine, and the remedy
-    check.py, check_repair.py
+    check.py, check_access.py, check_repair.py
                         what is wrong with a device's state, and repairing it
     failures.py         errors for people: remedy and exit code
 

@@ -6,34 +6,26 @@ Nothing is changed without being asked. Of a state that is mounted nothing can b
 changes meanwhile: the lock of the state folder keeps mounts away until the check ends.
 """
 
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from contextlib import ExitStack, asynccontextmanager, contextmanager
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Final
 
 import trio
 
 from backend_server.protocol.identity import DriveId
 from cache import CacheInspection, inspect_cache
-from mountfs.app.account import client_of
+from mountfs.app.check_access import Reached, reach_server
 from mountfs.app.check_repair import repair_cache_of, repair_drive
-from mountfs.app.device import KEY_BYTES, DeviceRecord, load_device
+from mountfs.app.device import KEY_BYTES
 from mountfs.app.failures import message_of
-from mountfs.app.registry import Registry
 from mountfs.app.state_folder import StateFolder
 from mountfs.core.findings import Finding, FindingKind, bounded
-from mountfs.core.mirror_laws import find_differences, find_unlawful, path_in, shown
+from mountfs.core.mirror_laws import find_differences, find_unlawful
 from mountfs.core.overlay_laws import find_in_overlays
 from mountfs.core.repair_outcome import Outcome
-from mountfs.errors import MountError, SetupError, Unavailable
+from mountfs.errors import MountError
 from mountfs.state.inspection import StateFacts, inspect_state
 from mountfs.sync.comparison import fetch_comparable
 from mountfs.sync.feed import FeedSource
-from mountfs.transport.client import ServerClient
-
-SERVER_TIMEOUT_S: Final = 10.0
-"""Until a server that was not heard of is taken to be away."""
 
 Told = Callable[[str], None]
 """Called, often, with what is being looked at."""
@@ -66,83 +58,6 @@ class Checked:
         self.outcomes += outcomes
 
 
-def find_state(mount_point: Path | None, state: Path) -> StateFolder:
-    """Return the state folder that serves `mount_point`, `state` for None.
-
-    Raises:
-        SetupError: It is mounted now, or this device never was mounted there.
-    """
-    folder = StateFolder(state)
-    if mount_point is None:
-        return folder
-    noted = Registry().find(mount_point)
-    if noted is not None:
-        return StateFolder(Path(noted.state_folder))
-    if not folder.log_file(mount_point).exists():
-        raise SetupError(
-            f"the device in {folder.path} was never mounted at {mount_point}",
-            remedy="name its state folder with --state DIR",
-        )
-    return folder
-
-
-@contextmanager
-def keep_mounts_away(folder: StateFolder) -> Iterator[None]:
-    """Have the state folder for oneself, as a mount has it.
-
-    Raises:
-        SetupError: It is mounted, or there is no such folder.
-    """
-    if not folder.path.is_dir():
-        raise SetupError(
-            f"{folder.path} is no state folder", remedy="name one with --state DIR, or log in"
-        )
-    with ExitStack() as held:
-        try:
-            held.enter_context(folder.lock())
-        except SetupError as error:
-            raise SetupError(
-                f"{folder.path} cannot be checked while it is mounted",
-                remedy="unmount first: `mountfs umount DIR`; `mountfs status` tells where it is",
-            ) from error
-        yield
-
-
-@dataclass(frozen=True, slots=True)
-class Reached:
-    """The server, as this device. Both None: it does not answer, or does not know us."""
-
-    client: ServerClient | None = None
-    record: DeviceRecord | None = None
-
-
-@asynccontextmanager
-async def reach_server(folder: StateFolder, notes: list[str]) -> AsyncIterator[Reached]:
-    """This device's server; nothing, and a note why, if it does not answer."""
-    try:
-        record = load_device(folder)
-    except MountError as error:
-        notes.append(f"the server was not asked: {message_of(error)}")
-        yield Reached()
-        return
-    async with client_of(record) as client:
-        reason = await _why_silent(client)
-        if reason:
-            notes.append(f"the server was not asked: {reason}")
-        yield Reached() if reason else Reached(client, record)
-
-
-async def _why_silent(client: ServerClient) -> str:
-    try:
-        with trio.fail_after(SERVER_TIMEOUT_S):
-            await client.account()
-    except trio.TooSlowError:
-        return "it does not answer"
-    except MountError as error:
-        return message_of(error)
-    return ""
-
-
 async def check_device(plan: CheckPlan, told: Told) -> Checked:
     """Return what is wrong with a device's state; repaired, if the plan says so.
 
@@ -166,11 +81,7 @@ async def _check_all(plan: CheckPlan, reached: Reached, checked: Checked, told: 
         outcomes = [Outcome.FOUND] * len(findings)
         if plan.is_repair and findings:
             told(f"{place_of(folder, drive_id)}: repairing")
-            readable = facts if isinstance(facts, StateFacts) else None
-            paths = paths_of(readable) if readable else {}
-            outcomes = await repair_drive(
-                folder, drive_id, readable, paths, findings, reached.client, reached.record, notes
-            )
+            outcomes = await repair_drive(folder, drive_id, facts, findings, reached, notes)
         checked.add(findings, outcomes)
     told("the cache")
     inspection = await trio.to_thread.run_sync(inspect_cache_of, folder, told)
@@ -229,14 +140,7 @@ def find_in_state(facts: StateFacts, *, place: str) -> Iterator[Finding]:
     if facts.cursor:
         is_folder = {node_id: record.is_folder for node_id, record in facts.nodes.items()}
         yield from find_unlawful(is_folder, facts.dentries, place=f"{place}/state.db")
-    yield from find_in_overlays(facts.overlays, paths_of(facts), place=place)
-
-
-def paths_of(facts: StateFacts) -> dict[int, str]:
-    """Return the path of every node with generations, for a person. Pure."""
-    names = facts.names()
-    nodes = {generation.node_id for generation in facts.overlays.generations} - {0}
-    return {node_id: shown(path_in(names, node_id)) for node_id in nodes}
+    yield from find_in_overlays(facts.overlays, facts.paths(), place=place)
 
 
 async def _compare(
@@ -250,11 +154,14 @@ async def _compare(
             nodes=facts.nodes,
             dentries={key: node_id for key, (node_id, _) in facts.dentries.items()},
         )
-    except Unavailable as error:
+    except MountError as error:
         notes.append(f"{place} was not compared with the server: {message_of(error)}")
         return []
     if found is None:
-        notes.append(f"{place} was not compared with the server: it stands at no moment of it")
+        notes.append(
+            f"{place} was not compared with the server, which cannot say what changed since, or "
+            "does not rest; the next mount catches up anyway"
+        )
         return []
     return list(
         find_differences(

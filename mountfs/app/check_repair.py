@@ -12,18 +12,20 @@ import trio
 
 from backend_server.protocol.identity import DriveId
 from cache import CacheCannotOpen, CacheInspection, repair_cache
-from mountfs.app.device import DeviceRecord, load_device_key
+from mountfs.app.check_access import Reached
+from mountfs.app.device import load_device_key
+from mountfs.app.failures import message_of
 from mountfs.app.identity_of_work import new_node_id, number_anew_for_a_new_device
 from mountfs.app.state_folder import StateFolder
 from mountfs.core.findings import Finding
 from mountfs.core.repair_outcome import Outcome, outcome_of, plan_drive_repair
 from mountfs.core.rescue import plan_rescue
-from mountfs.errors import Unavailable
+from mountfs.errors import MountError
 from mountfs.state.inspection import StateFacts
 from mountfs.state.salvage import begin_anew
 from mountfs.state.set_aside import execute_rescue
 from mountfs.state.store import StateStore
-from mountfs.sync.reset import ResetServer, reset_mirror
+from mountfs.sync.reset import reset_mirror
 
 CACHE_LIMIT_BYTES: Final = 10 << 30
 """Of the cache while it is repaired. Nothing is evicted for it: larger files open as well."""
@@ -32,32 +34,27 @@ CACHE_LIMIT_BYTES: Final = 10 << 30
 async def repair_drive(
     folder: StateFolder,
     drive_id: DriveId,
-    facts: StateFacts | None,
-    paths: dict[int, str],
+    facts: StateFacts | list[Finding],
     findings: Sequence[Finding],
-    server: ResetServer | None,
-    record: DeviceRecord | None,
+    reached: Reached,
     notes: list[str],
 ) -> list[Outcome]:
     """Repair the state of one drive. Returns what became of each of `findings`.
 
     Args:
-        facts: What the state said when it was checked; None: it could not be read.
-        paths: Where in the drive files are that were written here, by node.
-        server: None: it does not answer.
+        facts: What the state said when it was checked, or why it could not be read.
+        reached: The server, if it answers.
     """
     plan = plan_drive_repair(findings)
     if plan.begins_anew:
         await trio.to_thread.run_sync(_begin_anew, folder, drive_id, notes)
-    if plan.sets_aside and facts is not None:
+    if plan.sets_aside and isinstance(facts, StateFacts):
         rescue = plan_rescue(facts.overlays)
         copies = await trio.to_thread.run_sync(
-            execute_rescue, folder.drive(drive_id), rescue, paths
+            execute_rescue, folder.drive(drive_id), rescue, facts.paths()
         )
         notes += [f"what could be rescued is in {copy}" for copy in copies]
-    is_rebuilt = False
-    if plan.rebuilds_mirror and server is not None and record is not None:
-        is_rebuilt = await _rebuild_mirror(folder, drive_id, server, record, notes)
+    is_rebuilt = plan.rebuilds_mirror and await _rebuild_mirror(folder, drive_id, reached, notes)
     return [outcome_of(finding, is_mirror_rebuilt=is_rebuilt) for finding in findings]
 
 
@@ -70,18 +67,22 @@ def _begin_anew(folder: StateFolder, drive_id: DriveId, notes: list[str]) -> Non
 
 
 async def _rebuild_mirror(
-    folder: StateFolder,
-    drive_id: DriveId,
-    server: ResetServer,
-    record: DeviceRecord,
-    notes: list[str],
+    folder: StateFolder, drive_id: DriveId, reached: Reached, notes: list[str]
 ) -> bool:
+    """Whether the server could be asked."""
+    if reached.client is None or reached.record is None:
+        return False
     state = StateStore.open(folder.drive(drive_id), drive_id)
     try:
-        number_anew_for_a_new_device(state, record)
-        await reset_mirror(state, server, device_name=record.device_name, new_node_id=new_node_id)
-    except Unavailable as error:
-        notes.append(f"the mirror could not be fetched: {error}")
+        number_anew_for_a_new_device(state, reached.record)
+        await reset_mirror(
+            state,
+            reached.client,
+            device_name=reached.record.device_name,
+            new_node_id=new_node_id,
+        )
+    except MountError as error:
+        notes.append(f"the mirror could not be fetched: {message_of(error)}")
         return False
     finally:
         state.close()

@@ -1,6 +1,7 @@
 """`mountfs check`."""
 
 import sys
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -12,6 +13,8 @@ from mountfs.cli.options import JsonOption, StateOption
 
 if TYPE_CHECKING:
     from mountfs.app.check import Checked
+
+REFRESH_S = 0.1
 
 _WORDS = {
     "found": "wrong",
@@ -52,7 +55,8 @@ def check(
     """
     import trio
 
-    from mountfs.app.check import CheckPlan, check_device, find_state, keep_mounts_away
+    from mountfs.app.check import CheckPlan, check_device
+    from mountfs.app.check_access import find_state, keep_mounts_away
     from mountfs.core.repair_outcome import exit_code_of
     from mountfs.fuse.mounting import resolve_mount_point
 
@@ -105,12 +109,14 @@ class _Progress:
     def __init__(self, *, is_quiet: bool) -> None:
         self._is_shown = sys.stderr.isatty() and not is_quiet
         self._width = 0
+        self._next_at_s = 0.0
 
     def __enter__(self) -> "_Progress":
         return self
 
     def __call__(self, what: str) -> None:
-        if self._is_shown:
+        if self._is_shown and time.monotonic() >= self._next_at_s:
+            self._next_at_s = time.monotonic() + REFRESH_S
             text = f"checking {what}"
             typer.echo(f"\r{text:<{self._width}}", nl=False, err=True)
             self._width = len(text)

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Final
 
 from mountfs.core.findings import Finding, FindingKind
-from mountfs.core.mirror_laws import Key
+from mountfs.core.mirror_laws import Key, path_in, shown
 from mountfs.core.overlay_laws import GenerationFacts, LogRow, OverlayFacts
 from mountfs.state.database import SCHEMA_VERSION
 from mountfs.state.mirror import NODE_COLUMNS
@@ -43,11 +43,13 @@ class StateFacts:
     local_dentries: Mapping[Key, int]
     overlays: OverlayFacts
 
-    def names(self) -> dict[int, Key]:
-        """Return node to one (parent, name) that leads to it, as programs see it."""
+    def paths(self) -> dict[int, str]:
+        """Return where in the drive files are that were written here, by node, for a person."""
         merged = {key: node_id for key, (node_id, _) in self.dentries.items()}
         merged.update(self.local_dentries)
-        return {node_id: key for key, node_id in merged.items() if node_id}
+        names = {node_id: key for key, node_id in merged.items()}
+        nodes = {generation.node_id for generation in self.overlays.generations} - {0}
+        return {node_id: shown(path_in(names, node_id)) for node_id in nodes}
 
 
 def inspect_state(folder: Path, *, place: str) -> StateFacts | list[Finding]:

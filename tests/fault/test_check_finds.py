@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from damaged_state import BLOCK, DAMAGES, LETTER, DamagedState, make_state, truncate
-from mountfs.app.check import keep_mounts_away
+from damaged_state import BLOCK, CHUNKS, DAMAGES, LETTER, DamagedState, make_state, truncate
+from mountfs.app.check_access import keep_mounts_away
 from mountfs.app.state_folder import StateFolder
 from mountfs.core.findings import Finding, FindingKind
 from mountfs.core.repair_outcome import Outcome
@@ -44,6 +44,16 @@ def test_nothing_is_wrong_with_what_a_killed_process_left(tmp_path: Path) -> Non
     killed = DamagedState(StateFolder(copied))
     assert (killed.drive / "state.db-wal").stat().st_size
     assert check(killed) == []
+
+
+def test_nothing_is_wrong_with_a_cache_whose_process_was_killed(state: DamagedState) -> None:
+    cache = state.open_cache()
+    assert cache.put_many("home", CHUNKS) == len(CHUNKS)
+    cache._folder.close()  # committed, not marked clean
+    content = state.cache_file.read_bytes()
+    zeros = len(content) - len(content.rstrip(b"\0"))
+    truncate(state.cache_file, len(content) - zeros // 4096 * 4096)  # as if never written
+    assert check(state) == []
 
 
 @pytest.mark.parametrize("name", DAMAGES)

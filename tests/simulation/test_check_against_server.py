@@ -1,7 +1,9 @@
 """A mirror against its server: right after whatever work, and each wrong row is found."""
 
+import os
 import random
 import sqlite3
+from collections.abc import Awaitable, Callable
 from contextlib import closing
 from pathlib import Path
 
@@ -9,13 +11,16 @@ import pytest
 import trio
 from trio.testing import MockClock
 
-from mountfs.app.check import check_drive, inspect_drive, paths_of
+from backend_server.protocol.identity import DriveId
+from backend_server.protocol.messages import ChangesPage
+from mountfs.app.check import check_drive, inspect_drive
+from mountfs.app.check_access import Reached
 from mountfs.app.check_repair import repair_drive
 from mountfs.app.device import DeviceRecord
 from mountfs.app.state_folder import StateFolder
 from mountfs.core.findings import Finding, FindingKind
 from mountfs.core.repair_outcome import Outcome
-from mountfs.state.inspection import StateFacts
+from mountfs.transport.client import ServerClient
 from simulation.test_random_work import Work
 from simulation.world import Device, World, open_world
 
@@ -101,16 +106,57 @@ async def test_a_mirror_that_is_behind_is_brought_to_where_the_server_is(
         assert await check(world, here) == []
 
 
+class MovingServer:
+    """A server on which something happens while it is asked, so many times."""
+
+    def __init__(
+        self, client: ServerClient, move: Callable[[], Awaitable[None]], times: int
+    ) -> None:
+        self._client = client
+        self._move = move
+        self._times = times
+
+    async def snapshot_page(self, drive_id: DriveId, after: str | None) -> ChangesPage:
+        return await self._client.snapshot_page(drive_id, after)
+
+    async def changes(self, drive_id: DriveId, cursor: str) -> ChangesPage:
+        page = await self._client.changes(drive_id, cursor)
+        if self._times:
+            self._times -= 1
+            await self._move()
+        return page
+
+
+@pytest.mark.parametrize(("times", "is_compared"), [(1, True), (1000, False)])
+async def test_a_drive_that_moves_meanwhile_is_followed_for_a_while(
+    autojump_clock: MockClock, tmp_path: Path, times: int, is_compared: bool
+) -> None:
+    async with open_world(tmp_path) as world:
+        here, there = await world.device("one"), await world.device("two")
+        await here.write("a", b"a letter")
+        await world.quiet()
+        await here.kill()
+
+        async def move() -> None:
+            await there.write("b", os.urandom(9))
+            await there.settled()
+
+        folder, drive_id = state_folder(world, here), here.state.drive_id
+        server = MovingServer(here.client, move, times)
+        notes: list[str] = []
+        facts = inspect_drive(folder, drive_id)
+        assert await check_drive(folder, drive_id, facts, server, notes, lambda _: None) == []
+        assert bool(notes) is not is_compared
+
+
 async def repair(world: World, device: Device, findings: list[Finding]) -> list[Outcome]:
     folder, drive_id = state_folder(world, device), device.state.drive_id
     facts = inspect_drive(folder, drive_id)
-    assert isinstance(facts, StateFacts)
     record = DeviceRecord(
         url="http://s", email="", account_id=1, device_id=1, device_name=device.name, token=""
     )
-    return await repair_drive(
-        folder, drive_id, facts, paths_of(facts), findings, device.client, record, []
-    )
+    reached = Reached(device.client, record)
+    return await repair_drive(folder, drive_id, facts, findings, reached, [])
 
 
 WRONG_ROWS = [
@@ -165,11 +211,12 @@ async def test_a_batch_whose_answer_was_lost_is_settled_by_the_repair(
         here, there = await world.device("one"), await world.device("two")
         await here.write("a", b"first")
         await world.quiet()
-        here.transport.lose_answers = 1
+        here.transport.lose_answers = 1 << 20
         await here.write("a", b"second")
-        await trio.sleep(1)  # of the simulation's time
-        assert not here.transport.lose_answers
+        await trio.sleep(3)  # of the simulation's time
+        assert here.state.batches.in_flight
         await here.kill()
+        here.transport.lose_answers = 0
         sql(world, here, "UPDATE node SET mode = 0")
         findings = await check(world, here)
         assert set(await repair(world, here, findings)) == {Outcome.REPAIRED}
