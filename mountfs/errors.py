@@ -8,7 +8,7 @@ MountError
 + Unavailable                try again later; nothing is lost
   - Offline  ServerBusy(retry_after_s)  DeadlinePassed
 + LocalStorageError          this device's disk
-  - LocalStorageFull  LocalStorageBroken  StagingFull  StagedBytesLost
+  - LocalStorageFull  LocalStorageBroken  StagingFull  StagedBytesLost  StateDamaged
 + Refused                    the server refused, and will again
   - RequestRefused(code)  QuotaExceeded
   + NotLoggedIn              the device must log in (again)
@@ -109,6 +109,10 @@ class StagingFull(LocalStorageFull):
 
 
 class LocalStorageBroken(LocalStorageError): ...
+
+
+class StateDamaged(LocalStorageBroken):
+    """The local state contradicts itself: no trouble of the disk that may pass."""
 
 
 class StagedBytesLost(LocalStorageBroken):

@@ -7,7 +7,7 @@ After a crash it is sent again under the same numbers, so the server answers it 
 import msgspec
 
 from backend_server.protocol.messages import Operation
-from mountfs.errors import LocalStorageBroken
+from mountfs.errors import StateDamaged
 from mountfs.state.database import Database
 
 
@@ -44,7 +44,7 @@ class Batches:
                 msgspec.msgpack.decode(detail, type=SentOperation) for (detail,) in rows
             ]
         except msgspec.DecodeError as error:
-            raise LocalStorageBroken(f"the batch on its way cannot be read: {error}") from error
+            raise StateDamaged(f"the batch on its way cannot be read: {error}") from error
         row = execute("SELECT value FROM meta WHERE key = 'last_number'").fetchone()
         self.last_number = int(row[0]) if row else 0
 

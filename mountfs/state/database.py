@@ -14,7 +14,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any, Final
 
-from mountfs.errors import LocalStorageBroken, LocalStorageFull, SetupError
+from mountfs.errors import LocalStorageBroken, LocalStorageFull, SetupError, StateDamaged
 from mountfs.state.staging import staging_sizes
 
 SCHEMA_VERSION: Final = 3
@@ -34,6 +34,8 @@ _SETTINGS: Final = """
     PRAGMA wal_autocheckpoint=4000;
 """
 _FULL: Final = (sqlite3.SQLITE_FULL,)
+_DAMAGE: Final = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_ERROR)
+"""SQLITE_ERROR: tables are not what they should be. A disk that fails or is full is none of it."""
 
 
 class Rows(sqlite3.Cursor):
@@ -73,7 +75,12 @@ class Database:
                 self._connection.executescript(_SETTINGS)
                 self._upgrade()
             except sqlite3.DatabaseError as error:
-                raise state_damaged(path, str(error)) from error
+                if is_damage(error):
+                    raise state_damaged(path, str(error)) from error
+                raise SetupError(
+                    f"the state in {path} cannot be opened: {error}",
+                    remedy="check the disk; `mountfs doctor` tells more",
+                ) from error
             self._wal = _opened(f"{path}-wal")
             on_failure.pop_all()
         self._depth = 0
@@ -178,6 +185,11 @@ class Database:
         os.close(self._wal)
 
 
+def is_damage(error: sqlite3.DatabaseError) -> bool:
+    """Whether a database is not what it should be, and will not be at the next try. Pure."""
+    return (getattr(error, "sqlite_errorcode", 0) & 0xFF) in _DAMAGE
+
+
 def find_lost_database(folder: Path) -> str:
     """Return why no new database may be begun in `folder`; empty if it may, or one is there.
 
@@ -226,4 +238,6 @@ def _translated(error: sqlite3.DatabaseError) -> Exception:
         return error  # a bug of ours: not to be dressed up as a disk's
     if getattr(error, "sqlite_errorcode", 0) in _FULL:
         return LocalStorageFull("the disk that holds mountfs' state is full")
+    if is_damage(error):
+        return StateDamaged(f"the local state is damaged: {error}")
     return LocalStorageBroken(f"the local state failed: {error}")

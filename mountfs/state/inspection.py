@@ -15,7 +15,8 @@ from typing import Final
 from mountfs.core.findings import Finding, FindingKind
 from mountfs.core.mirror_laws import Key, path_in, shown
 from mountfs.core.overlay_laws import GenerationFacts, LogRow, OverlayFacts
-from mountfs.state.database import SCHEMA_VERSION
+from mountfs.errors import LocalStorageBroken
+from mountfs.state.database import SCHEMA_VERSION, is_damage
 from mountfs.state.mirror import NODE_COLUMNS
 from mountfs.state.records import NodeRecord
 from mountfs.state.recovery import current_boot_id, is_other_boot
@@ -53,10 +54,13 @@ class StateFacts:
 
 
 def inspect_state(folder: Path, *, place: str) -> StateFacts | list[Finding]:
-    """Return what is in the state in `folder`, or why that cannot be told.
+    """Return what is in the state in `folder`, or what is so wrong that it cannot be told.
 
     Args:
         place: Of the state's folder, for the findings.
+
+    Raises:
+        LocalStorageBroken: The disk does not let us read it, which says nothing about what it is.
     """
     path = folder / "state.db"
     if missing := _find_missing(folder, place):
@@ -71,7 +75,11 @@ def inspect_state(folder: Path, *, place: str) -> StateFacts | list[Finding]:
             if contradictions:
                 return [_damaged("; ".join(contradictions[:_FACTS_SHOWN_MAX]), place)]
             return _load(connection, folder)
-    except (sqlite3.DatabaseError, ValueError, TypeError) as error:
+    except sqlite3.DatabaseError as error:
+        if not is_damage(error):
+            raise LocalStorageBroken(f"{path} cannot be read: {error}") from error
+        return [_damaged(str(error), place)]
+    except (ValueError, TypeError) as error:
         # Values of other types than the schema says are damage too.
         return [_damaged(str(error), place)]
 

@@ -9,7 +9,7 @@ from typing import Final
 
 from mountfs.core.extents import STAGED
 from mountfs.core.overlay_laws import LogRow, is_sensible
-from mountfs.errors import LocalStorageBroken
+from mountfs.errors import StateDamaged
 from mountfs.state.database import Database
 from mountfs.state.overlay import Generation, LastRow, Overlay, Source
 
@@ -180,7 +180,7 @@ class OverlayRows:
         """Bring `generation`, as its own row has it, to where its log ends.
 
         Returns its time of change in Unix ns; 0 when nothing was done to it. Raises
-        `LocalStorageBroken` for a row that no write made.
+        `StateDamaged` for a row that no write made.
         """
         mtime_ns = 0
         rows = self._database.execute(
@@ -190,7 +190,7 @@ class OverlayRows:
         )
         for place, touched, start, end, at_ns, data_length in rows.fetchall():
             if not is_sensible(LogRow(place, start, end, data_length)):
-                raise LocalStorageBroken(f"the row {place} of what was written makes no sense")
+                raise StateDamaged(f"the row {place} of what was written makes no sense")
             if end is None:
                 replay_truncation(generation, start)
             elif data_length is None:

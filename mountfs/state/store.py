@@ -8,7 +8,7 @@ from typing import Final
 from backend_server.protocol.identity import DriveId
 from backend_server.protocol.messages import QuotaState
 from mountfs.clock import Clock, SystemClock
-from mountfs.errors import LocalStorageBroken, SetupError
+from mountfs.errors import SetupError, StateDamaged
 from mountfs.state.access_times import AccessTimes
 from mountfs.state.batches import Batches
 from mountfs.state.counter import ChangeCounter
@@ -109,7 +109,7 @@ class StateStore:
                 staging_limit_bytes=staging_limit_bytes,
                 boot_id=current_boot_id() if boot_id is None else boot_id,
             )
-        except LocalStorageBroken as error:
+        except StateDamaged as error:
             raise state_damaged(folder, str(error)) from error
 
     @property
@@ -148,7 +148,7 @@ class StateStore:
         try:
             limit, used, reserved = (int(field) for field in stored.split())
         except ValueError as error:
-            raise LocalStorageBroken(f"the quota {stored!r} makes no sense") from error
+            raise StateDamaged(f"the quota {stored!r} makes no sense") from error
         return QuotaState(limit, used, reserved)
 
     def _reload(self) -> None:

@@ -4,6 +4,7 @@ sends or throws away what it should not.
 
 import errno
 import os
+import sqlite3
 from pathlib import Path
 
 import pytest
@@ -25,6 +26,7 @@ from fakes.surroundings import file_system_on
 from mountfs.core.findings import FindingKind
 from mountfs.errors import LocalStorageBroken, SetupError
 from mountfs.fuse.errno_map import errno_of
+from mountfs.state.database import is_damage
 from mountfs.state.store import StateStore
 from mountfs.sync.frozen_content import FrozenContent
 from mountfs.vfs.interface import Caller, Inode
@@ -95,6 +97,25 @@ def test_a_broken_page_of_a_table_is_told_with_its_remedy(state: DamagedState, t
     with pytest.raises(SetupError) as raised:
         state.open()
     assert "mountfs check" in raised.value.remedy
+
+
+@pytest.mark.parametrize(
+    "code", [sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_READ, sqlite3.SQLITE_BUSY]
+)
+def test_a_disk_that_fails_is_not_taken_for_damage(state: DamagedState, code: int) -> None:
+    """A repair would begin the state anew, though it may be well tomorrow."""
+    error = sqlite3.OperationalError("as the disk says")
+    error.sqlite_errorcode = code
+    assert not is_damage(error)
+    log = state.database.with_name("state.db-wal")
+    log.mkdir()  # SQLite can neither read nor make its log
+    with pytest.raises(SetupError) as raised:
+        state.open()
+    assert "--repair" not in raised.value.remedy
+    with pytest.raises(LocalStorageBroken, match="cannot be read"):
+        state.check(is_repair=True)
+    log.rmdir()
+    assert state.check().findings == []
 
 
 def test_a_write_ahead_log_without_its_database_is_not_thrown_away(state: DamagedState) -> None:
