@@ -16,6 +16,7 @@ Knows no trio, no network and no FUSE, and imports nothing of mountfs or the ser
     opening.py, marks.py, boot.py            lock, clean mark, what may be trusted
     holds.py, recency.py, condition.py       what is only in memory
     check.py        whether the tables keep their invariants
+    inspection.py, repair.py    what is wrong with a cache that is closed; and without it
     errors.py       what can go wrong
 
 Invariants: what comes out is what went in, or nothing. Never larger than its limit. What is pinned
@@ -29,13 +30,16 @@ resident.py keeps that to some 50 MiB.
 from cache.block_cache import BlockCache
 from cache.contract import CacheStats, ChunkCache, Opening, UpkeepReport
 from cache.errors import CacheCannotOpen, CacheError, CacheInUse, CacheUnusable, KeyNotDestroyed
+from cache.inspection import CacheInspection, inspect_cache
 from cache.memory import MemoryCache
+from cache.repair import repair_cache
 
 __all__ = [
     "BlockCache",
     "CacheCannotOpen",
     "CacheError",
     "CacheInUse",
+    "CacheInspection",
     "CacheStats",
     "CacheUnusable",
     "ChunkCache",
@@ -43,4 +47,6 @@ __all__ = [
     "MemoryCache",
     "Opening",
     "UpkeepReport",
+    "inspect_cache",
+    "repair_cache",
 ]

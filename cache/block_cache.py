@@ -205,6 +205,16 @@ class BlockCache:
                 return UpkeepReport()
             return self._upkeep.run(count_max)
 
+    def forget_damaged(self, keys: Iterable[bytes]) -> int:
+        """Forget values by their keys in the database; return how many were here."""
+        with self._turn:
+            return self._writer.remove(keys)
+
+    def start_over(self) -> bool:
+        """Go on empty, with new keys; whether the disk let us."""
+        with self._turn:
+            return not self._condition.is_closed and self._upkeep.start_over()
+
     def sync(self) -> None:
         """Make everything kept so far durable, as far as the disk lets us."""
         with self._turn:

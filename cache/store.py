@@ -213,6 +213,18 @@ class Store:
         environment, tables = _open_environment(folder, map_bytes)
         return cls(environment, tables, (folder / "data.mdb").resolve())
 
+    @classmethod
+    def open_to_read(cls, folder: Path) -> Self:
+        """Open the database in `folder` to look at it, while nobody else has it open.
+
+        Changes nothing, but for zeros at its end where a crash left out pages.
+
+        Raises:
+            StoreDamaged: What is there is no database.
+        """
+        environment, tables = _open_environment(folder, PAGE_BYTES, is_read_only=True)
+        return cls(environment, tables, (folder / "data.mdb").resolve())
+
     def reading(self) -> _Reading:
         """Return a short read transaction as a context manager. Any thread."""
         return _Reading(self, self._gate)
@@ -325,17 +337,20 @@ def remove_store(folder: Path) -> None:
 
 
 def _open_environment(
-    folder: Path, map_bytes: int
+    folder: Path, map_bytes: int, *, is_read_only: bool = False
 ) -> "tuple[lmdb.Environment, dict[bytes, lmdb._Database]]":
     data_path = folder / "data.mdb"
     _check_size_before_mapping(data_path)
-    _allocate_lock_file(folder / "lock.mdb")
+    if not is_read_only:
+        _allocate_lock_file(folder / "lock.mdb")
     try:
         environment = lmdb.Environment(
             str(folder),
             map_size=map_bytes,
             subdir=True,
             create=False,
+            readonly=is_read_only,
+            lock=not is_read_only,
             mode=0o600,
             sync=False,
             metasync=False,
@@ -354,7 +369,8 @@ def _open_environment(
         bound = (environment.info()["last_pgno"] + 1) * environment.stat()["psize"]
         if data_path.stat().st_size < bound:
             os.truncate(data_path, bound)
-        return environment, {name: environment.open_db(name) for name in TABLES}
+        tables = {name: environment.open_db(name, create=not is_read_only) for name in TABLES}
+        return environment, tables
     except lmdb.Error as error:
         environment.close()
         raise _translate(error) from error

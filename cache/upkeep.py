@@ -43,7 +43,7 @@ class Upkeep:
         """Touch up to `count_max` rows."""
         condition = self._condition
         self._note_survival()
-        if condition.is_broken and not self._start_over():
+        if condition.is_broken and not self.start_over():
             return UpkeepReport()
         self._look_for_free_disk()
         left = count_max
@@ -80,8 +80,8 @@ class Upkeep:
             with suppress(OSError):
                 self._folder.store_mark(replace(mark, short_lived_count=0))
 
-    def _start_over(self) -> bool:
-        """Replace a database that contradicts itself by an empty one; whether that worked."""
+    def start_over(self) -> bool:
+        """Replace the database, which contradicts itself, by an empty one; whether that worked."""
         try:
             self._views.forget_all()
             self._folder.start_over(map_bytes=map_bytes_for(self._condition.asked_limit_bytes))

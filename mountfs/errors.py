@@ -8,7 +8,7 @@ MountError
 + Unavailable                try again later; nothing is lost
   - Offline  ServerBusy(retry_after_s)  DeadlinePassed
 + LocalStorageError          this device's disk
-  - LocalStorageFull  LocalStorageBroken  StagingFull
+  - LocalStorageFull  LocalStorageBroken  StagingFull  StagedBytesLost  StateDamaged
 + Refused                    the server refused, and will again
   - RequestRefused(code)  QuotaExceeded
   + NotLoggedIn              the device must log in (again)
@@ -112,6 +112,14 @@ class StagingFull(LocalStorageFull):
 
 
 class LocalStorageBroken(LocalStorageError): ...
+
+
+class StateDamaged(LocalStorageBroken):
+    """The local state contradicts itself: no trouble of the disk that may pass."""
+
+
+class StagedBytesLost(LocalStorageBroken):
+    """Bytes that were written here, and are nowhere else, are gone or not what was written."""
 
 
 class Refused(MountError):

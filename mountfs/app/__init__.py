@@ -4,11 +4,14 @@ Commands
     account.py          log in, log out, devices
     start_mount.py      what can be checked before a mount, then here or in the background
     doctor.py           what is wrong with this machine, and the remedy
+    check.py, check_access.py, check_repair.py
+                        what is wrong with a device's state, and repairing it
     failures.py         errors for people: remedy and exit code
 
 A device
     state_folder.py     where it keeps what, and who may use it now
     device.py           who it is (device.json, device.key)
+    identity_of_work.py ids of nodes, numbers of operations
     drives.py           which drives it may see, remembered
     registry.py         which mounts of this user run, found by mount point
 

@@ -11,6 +11,8 @@ from mountfs.app.device import DeviceRecord, load_device, load_device_key, store
 from mountfs.app.drives import store_drives
 from mountfs.app.state_folder import StateFolder
 from mountfs.errors import NotLoggedIn, Refused, SetupError, Unavailable
+from mountfs.state.inspection import has_state
+from mountfs.state.recovered_copies import find_recovered
 from mountfs.state.store import StateStore
 from mountfs.transport.client import ServerClient
 
@@ -64,12 +66,8 @@ async def log_out(folder: StateFolder, *, discard_changes: bool) -> bool:
     """
     record = load_device(folder)
     with folder.lock():
-        waiting = [] if discard_changes else _drives_with_changes(folder)
-        if waiting:
-            raise SetupError(
-                "this device has changes that the server does not have",
-                remedy="mount and `mountfs sync` first, or lose them with --discard-changes",
-            )
+        if not discard_changes:
+            _refuse_to_lose_anything(folder)
         was_told = True
         try:
             async with client_of(record) as client:
@@ -144,14 +142,19 @@ def _refuse_other_account(folder: StateFolder, *, url: str, email: str) -> None:
         )
 
 
-def _drives_with_changes(folder: StateFolder) -> list[str]:
-    if not folder.drives.is_dir():
-        return []
-    return [
-        drive.name
-        for drive in folder.drives.iterdir()
-        if (drive / "state.db").exists() and _has_changes(drive)
-    ]
+def _refuse_to_lose_anything(folder: StateFolder) -> None:
+    drives = list(folder.drives.iterdir()) if folder.drives.is_dir() else []
+    if any(has_state(drive) and _has_changes(drive) for drive in drives):
+        raise SetupError(
+            "this device has changes that the server does not have",
+            remedy="mount and `mountfs sync` first, or lose them with --discard-changes",
+        )
+    for drive in drives:
+        if find_recovered(drive / "recovered"):
+            raise SetupError(
+                f"there are recovered copies in {drive / 'recovered'}",
+                remedy="move them away first, or lose them with --discard-changes",
+            )
 
 
 def _has_changes(drive: Path) -> bool:

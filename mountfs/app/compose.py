@@ -11,17 +11,12 @@ until the mount ends; one that fails ends the mount, because it can only be a bu
 import logging
 import os
 import random
-import secrets
 from collections.abc import Callable
 from typing import Final
 
 import trio
 
-from backend_server.protocol.identity import (
-    NODE_ID_MAX,
-    NODE_ID_RESERVED_MAX,
-    DriveId,
-)
+from backend_server.protocol.identity import DriveId
 from backend_server.protocol.messages import DriveInfo
 from cache import BlockCache
 from mountfs.app.account import client_of
@@ -37,6 +32,7 @@ from mountfs.app.control_server import serve_commands
 from mountfs.app.daemon import DOT_S, Verdict
 from mountfs.app.device import DeviceRecord, load_device
 from mountfs.app.drives import choose_drive, load_drives, store_drives
+from mountfs.app.identity_of_work import new_node_id, number_anew_for_a_new_device
 from mountfs.app.mount_life import KernelMountPoint, MountLife
 from mountfs.app.refetch import Refetch
 from mountfs.app.registry import Registry, RunningMount
@@ -76,7 +72,6 @@ CODEC_THREADS: Final = 2
 MERGE_THREADS: Final = 1
 LAST_CACHE_WRITES_S: Final = 3.0
 LOOK_EVERY_S: Final = 0.05
-_DEVICE_KEY: Final = "device_id"
 
 
 async def serve_mount(plan: MountPlan, verdict: Verdict) -> None:
@@ -92,9 +87,9 @@ async def serve_mount(plan: MountPlan, verdict: Verdict) -> None:
         async with open_cache(plan.state, limit_bytes=plan.cache_size_bytes) as cache:
             state = StateStore.open(plan.state.drive(drive.drive_id), DriveId(drive.drive_id))
             if copies := state.recovered:
-                _LOG.warning("a power loss left %d copies: see `mountfs status`", len(copies))
+                _LOG.warning("%d recovered copies wait for you: see `mountfs status`", len(copies))
             try:
-                _number_anew_for_a_new_device(state, record)
+                number_anew_for_a_new_device(state, record)
                 mounted = _MountedDrive(plan, record, drive, client, cache, state)
                 await mounted.serve(lambda: _announce(plan, verdict))
             finally:
@@ -145,7 +140,7 @@ class _MountedDrive:
             DriveMergeWork(drive_id, self._reader, self._catalog, ThreadWorkers(MERGE_THREADS)),
             device_name=record.device_name,
             is_merging=plan.is_merging,
-            new_node_id=_new_node_id,
+            new_node_id=new_node_id,
             on_view_changes=self._view_changed,
             on_online=self._set_online,
             jitter=random.Random(),
@@ -158,7 +153,7 @@ class _MountedDrive:
             self._invalidator,
             ownership=Ownership(os.getuid(), os.getgid(), is_stored=os.getuid() == 0),
             is_read_only=plan.is_read_only,
-            new_node_id=_new_node_id,
+            new_node_id=new_node_id,
             on_local_change=self._sync.local_change,
             prefetch=TreePrefetch(state.mirror, self._prefetch.request),
         )
@@ -230,20 +225,6 @@ class _MountedDrive:
         self._drive.note(node_id, what)
 
 
-def _number_anew_for_a_new_device(state: StateStore, record: DeviceRecord) -> None:
-    """Operations are numbered by device: after another log-in the server expects number 1.
-
-    The answer to a batch that was on its way then is lost, as after a reset; what it changed comes
-    with the feed.
-    """
-    with state.database.transaction():
-        if state.value(_DEVICE_KEY) not in ("", str(record.device_id)):
-            state.batches.forget()
-            state.set_value("last_number", "0")
-        state.set_value(_DEVICE_KEY, str(record.device_id))
-    state.batches.load()
-
-
 async def _ask_drives(plan: MountPlan, client: ServerClient) -> list[DriveInfo]:
     """Return which drives there are: as the server says, else as it said last.
 
@@ -278,7 +259,3 @@ def _announce(plan: MountPlan, verdict: Verdict) -> None:
         )
     )
     verdict.mounted()
-
-
-def _new_node_id() -> int:
-    return NODE_ID_RESERVED_MAX + 1 + secrets.randbelow(NODE_ID_MAX - NODE_ID_RESERVED_MAX)

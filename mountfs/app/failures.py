@@ -21,6 +21,8 @@ _REMEDY: Final[dict[type[BaseException], str]] = {
     errors.Unavailable: "check the network and that the server runs; `mountfs doctor` tells more",
     errors.QuotaExceeded: "remove something, or ask the server's admin for more",
     errors.LocalStorageFull: "free some disk space on this device",
+    errors.StateDamaged: "unmount, then see what is wrong: mountfs check",
+    errors.StagedBytesLost: "unmount, then see what is left: mountfs check",
     errors.LocalStorageError: "check this device's disk",
     errors.Corruption: "is this address a mountfs server, and this client up to date?",
 }

@@ -93,7 +93,7 @@ class RunningDrive:
             conflicts=[self._conflict(copy) for copy in copies[:_SHOWN_IN_STATUS]],
             conflicts_count=len(copies),
             recovered=[
-                Recovered(self._path_of(copy.node_id), str(copy.path))
+                Recovered(copy.known_path or self._path_of(copy.node_id), str(copy.path))
                 for copy in self._state.recovered
             ],
             transfers=self._counts.now(),

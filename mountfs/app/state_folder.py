@@ -74,7 +74,7 @@ class StateFolder:
         Raises:
             SetupError: Another process is.
         """
-        with (self.path / "lock").open("w") as held:
+        with (self.path / "lock").open("a") as held:
             try:
                 fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:

@@ -33,7 +33,7 @@ class Conflict(msgspec.Struct, frozen=True):
 
 
 class Recovered(msgspec.Struct, frozen=True):
-    """What a power loss may have spoilt of the file at `path`, set aside in the file `copy`.
+    """What a power loss, or damage, cut off from the file at `path`, set aside in `copy`.
 
     The copy is sparse: its bytes lie at their offsets in the file. It is listed until it is moved
     away or removed.

@@ -4,6 +4,7 @@ import typer
 
 from mountfs.cli import (
     account_commands,
+    check_command,
     conflict_commands,
     doctor_command,
     mount_commands,
@@ -33,6 +34,7 @@ app.command("sync")(mount_commands.sync)
 app.command("status")(status_command.status)
 app.command("conflicts")(conflict_commands.conflicts)
 app.command("resolve")(conflict_commands.resolve)
+app.command("check")(check_command.check)
 app.command("doctor")(doctor_command.doctor)
 app.command("logout")(account_commands.logout)
 devices.command("ls")(account_commands.list_devices)

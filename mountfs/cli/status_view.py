@@ -58,7 +58,7 @@ def _panel(status: MountStatus) -> Panel:
         )
     for recovered in status.recovered[:LINES_MAX]:
         parts.append(
-            f"[yellow]recovered[/] what a power loss cut off from {escape(recovered.path)} "
+            f"[yellow]recovered[/] what could not stay in {escape(recovered.path)} "
             f"is in {escape(recovered.copy)}"
         )
     for happening in status.recent[:LINES_MAX]:

@@ -7,6 +7,7 @@ After a crash it is sent again under the same numbers, so the server answers it 
 import msgspec
 
 from backend_server.protocol.messages import Operation
+from mountfs.errors import StateDamaged
 from mountfs.state.database import Database
 
 
@@ -38,7 +39,12 @@ class Batches:
         """Take the rows as they are; what memory had is forgotten."""
         execute = self._database.execute
         rows = execute("SELECT detail FROM batch ORDER BY number").fetchall()
-        self.in_flight = [msgspec.msgpack.decode(detail, type=SentOperation) for (detail,) in rows]
+        try:
+            self.in_flight = [
+                msgspec.msgpack.decode(detail, type=SentOperation) for (detail,) in rows
+            ]
+        except msgspec.DecodeError as error:
+            raise StateDamaged(f"the batch on its way cannot be read: {error}") from error
         row = execute("SELECT value FROM meta WHERE key = 'last_number'").fetchone()
         self.last_number = int(row[0]) if row else 0
 

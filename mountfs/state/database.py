@@ -14,7 +14,8 @@ from importlib import resources
 from pathlib import Path
 from typing import Any, Final
 
-from mountfs.errors import LocalStorageBroken, LocalStorageFull, SetupError
+from mountfs.errors import LocalStorageBroken, LocalStorageFull, SetupError, StateDamaged
+from mountfs.state.staging import staging_sizes
 
 SCHEMA_VERSION: Final = 3
 _SCRIPTS: Final = {
@@ -33,6 +34,31 @@ _SETTINGS: Final = """
     PRAGMA wal_autocheckpoint=4000;
 """
 _FULL: Final = (sqlite3.SQLITE_FULL,)
+_DAMAGE: Final = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_ERROR)
+"""SQLITE_ERROR: tables are not what they should be. A disk that fails or is full is none of it."""
+
+
+class Rows(sqlite3.Cursor):
+    """A cursor whose rows raise what `Database.execute` raises: a broken page shows itself when
+    the row in it is asked for."""
+
+    def fetchone(self) -> Any:
+        try:
+            return super().fetchone()
+        except sqlite3.DatabaseError as error:
+            raise _translated(error) from error
+
+    def fetchall(self) -> list[Any]:
+        try:
+            return super().fetchall()
+        except sqlite3.DatabaseError as error:
+            raise _translated(error) from error
+
+    def __next__(self) -> Any:
+        try:
+            return super().__next__()
+        except sqlite3.DatabaseError as error:
+            raise _translated(error) from error
 
 
 class Database:
@@ -49,6 +75,8 @@ class Database:
                 self._connection.executescript(_SETTINGS)
                 self._upgrade()
             except sqlite3.DatabaseError as error:
+                if is_damage(error):
+                    raise state_damaged(path, str(error)) from error
                 raise SetupError(
                     f"the state in {path} cannot be opened: {error}",
                     remedy="check the disk; `mountfs doctor` tells more",
@@ -79,7 +107,7 @@ class Database:
             f"BEGIN IMMEDIATE; {script} PRAGMA user_version={SCHEMA_VERSION}; COMMIT;"
         )
 
-    def execute(self, statement: str, parameters: tuple[Any, ...] = ()) -> sqlite3.Cursor:
+    def execute(self, statement: str, parameters: tuple[Any, ...] = ()) -> Rows:
         """Run one statement.
 
         Raises:
@@ -87,7 +115,7 @@ class Database:
             LocalStorageBroken: The disk or the file fails.
         """
         try:
-            return self._connection.execute(statement, parameters)
+            return self._connection.cursor(Rows).execute(statement, parameters)
         except sqlite3.DatabaseError as error:
             raise _translated(error) from error
 
@@ -157,6 +185,38 @@ class Database:
         os.close(self._wal)
 
 
+def is_damage(error: sqlite3.DatabaseError) -> bool:
+    """Whether a database is not what it should be, and will not be at the next try. Pure."""
+    return (getattr(error, "sqlite_errorcode", 0) & 0xFF) in _DAMAGE
+
+
+def find_lost_database(folder: Path) -> str:
+    """Return why no new database may be begun in `folder`; empty if it may, or one is there.
+
+    SQLite throws a write-ahead log away that has no database, and what is staged without rows
+    would be nobody's.
+    """
+    path = folder / "state.db"
+    if path.exists() and path.stat().st_size:
+        return ""
+    what = "is empty" if path.exists() else "is gone"
+    log = folder / "state.db-wal"
+    if log.exists() and log.stat().st_size:
+        return f"{path.name} {what}, though its log is there"
+    if staging_sizes(folder):
+        return f"{path.name} {what}, though bytes that were written here are there"
+    return ""
+
+
+def state_damaged(path: Path, reason: str) -> SetupError:
+    """Return the error of a state that cannot be used as it is."""
+    return SetupError(
+        f"the state in {path} is damaged: {reason}",
+        remedy="`mountfs check` tells what is wrong; `mountfs check --repair` begins it anew, "
+        "and keeps what was written here and can be read",
+    )
+
+
 def _call_all(actions: list[Callable[[], None]], *, latest_first: bool = False) -> None:
     waiting = actions[::-1] if latest_first else actions[:]
     actions.clear()
@@ -178,4 +238,6 @@ def _translated(error: sqlite3.DatabaseError) -> Exception:
         return error  # a bug of ours: not to be dressed up as a disk's
     if getattr(error, "sqlite_errorcode", 0) in _FULL:
         return LocalStorageFull("the disk that holds mountfs' state is full")
+    if is_damage(error):
+        return StateDamaged(f"the local state is damaged: {error}")
     return LocalStorageBroken(f"the local state failed: {error}")

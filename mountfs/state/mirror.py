@@ -9,7 +9,7 @@ from mountfs.state.records import NodeRecord, record_of
 
 _REMEMBERED_MAX: Final = 8192
 
-_COLUMNS = (
+NODE_COLUMNS: Final = (
     "node_id, kind, mode, uid, gid, mtime_ns, ctime_ns, attributes_version, size_bytes, "
     "revision, manifest_id, entries, target, rdev, xattrs, "
     "conflict_of, conflict_device, conflict_at_ns"
@@ -34,7 +34,7 @@ class Mirror:
         if node_id in self._nodes:
             return self._nodes[node_id]
         row = self._database.execute(
-            f"SELECT {_COLUMNS} FROM node WHERE node_id = ?", (node_id,)
+            f"SELECT {NODE_COLUMNS} FROM node WHERE node_id = ?", (node_id,)
         ).fetchone()
         if len(self._nodes) >= _REMEMBERED_MAX:
             self._nodes.clear()
@@ -85,7 +85,7 @@ class Mirror:
 
     def entries_from(self, parent: int, name: bytes, limit: int) -> list[tuple[bytes, NodeRecord]]:
         """Return up to `limit` folders, and files with content, by name, from `name` on."""
-        columns = ", ".join(f"node.{column.strip()}" for column in _COLUMNS.split(","))
+        columns = ", ".join(f"node.{column.strip()}" for column in NODE_COLUMNS.split(","))
         rows = self._database.execute(
             f"SELECT dentry.name, {columns} FROM dentry JOIN node USING (node_id) "
             "WHERE parent = ? AND name >= ? AND (kind = ? AND size_bytes > 0 OR kind = ?) "
@@ -114,7 +114,7 @@ class Mirror:
             [(state.parent, state.name) for state in dentries if not state.node_id],
         )
         execute_many(
-            f"INSERT OR REPLACE INTO node ({_COLUMNS}) VALUES ({_MARKS})",
+            f"INSERT OR REPLACE INTO node ({NODE_COLUMNS}) VALUES ({_MARKS})",
             [tuple(record_of(state)) for state in nodes if state.kind is not NodeKind.REMOVED],
         )
         execute_many(
@@ -146,5 +146,9 @@ class Mirror:
         self._database.execute("DELETE FROM dentry")
 
     def all_nodes(self) -> Iterator[NodeRecord]:
-        rows = self._database.execute(f"SELECT {_COLUMNS} FROM node ORDER BY node_id")
+        rows = self._database.execute(f"SELECT {NODE_COLUMNS} FROM node ORDER BY node_id")
         return map(NodeRecord._make, rows)
+
+    def all_keys(self) -> Iterator[tuple[int, bytes]]:
+        """Yield (parent, name) of every dentry, also of those in no known folder."""
+        return iter(self._database.execute("SELECT parent, name FROM dentry").fetchall())

@@ -114,6 +114,9 @@ class Overlay:
         """Bytes in all generations; bytes written twice may count twice."""
         return sum(generation.held_bytes for generation in self.generations)
 
+    def holds(self, generation_id: int) -> bool:
+        return any(each.generation_id == generation_id for each in self.generations)
+
     @property
     def first_touched(self) -> int:
         """The change counter at the oldest change that the server lacks; 0: older than all."""

@@ -8,6 +8,8 @@ from collections.abc import Iterable
 from typing import Final
 
 from mountfs.core.extents import STAGED
+from mountfs.core.overlay_laws import LogRow, is_sensible
+from mountfs.errors import StateDamaged
 from mountfs.state.database import Database
 from mountfs.state.overlay import Generation, LastRow, Overlay, Source
 
@@ -103,6 +105,16 @@ class OverlayRows:
         rows = self._database.execute("SELECT generation_id FROM generation").fetchall()
         return {generation_id for (generation_id,) in rows}
 
+    def orphaned_ids(self) -> set[int]:
+        """Return generations of a file that has no overlay, and those that only the log knows."""
+        rows = self._database.execute(
+            "SELECT generation_id FROM generation "
+            "WHERE node_id != 0 AND node_id NOT IN (SELECT node_id FROM overlay) "
+            "UNION SELECT place >> 32 FROM overlay_log "
+            "WHERE place >> 32 NOT IN (SELECT generation_id FROM generation)"
+        ).fetchall()
+        return {generation_id for (generation_id,) in rows}
+
     # The log ---------------------------------------------------------------------------------
 
     def small_write(self, place: int) -> bytes:
@@ -169,7 +181,8 @@ class OverlayRows:
     def _replay(self, generation: Generation) -> int:
         """Bring `generation`, as its own row has it, to where its log ends.
 
-        Returns its time of change in Unix ns; 0 when nothing was done to it.
+        Returns its time of change in Unix ns; 0 when nothing was done to it. Raises
+        `StateDamaged` for a row that no write made.
         """
         mtime_ns = 0
         rows = self._database.execute(
@@ -178,6 +191,8 @@ class OverlayRows:
             places_of(generation.generation_id),
         )
         for place, touched, start, end, at_ns, data_length in rows.fetchall():
+            if not is_sensible(LogRow(place, start, end, data_length)):
+                raise StateDamaged(f"the row {place} of what was written makes no sense")
             if end is None:
                 replay_truncation(generation, start)
             elif data_length is None:

@@ -6,24 +6,14 @@ the state folder's `recovered/`, where a person can look at them, and the file i
 fsync(2) left it. SIGKILL loses nothing and needs none of this.
 """
 
-import os
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from mountfs.state.database import Database
 from mountfs.state.overlay_rows import places_of
+from mountfs.state.recovered_copies import RecoveredCopy, copy_path, copy_range
 
 _BOOT_ID: Final = Path("/proc/sys/kernel/random/boot_id")
-_COPY_BYTES: Final = 1 << 20
-
-
-@dataclass(frozen=True, slots=True)
-class RecoveredCopy:
-    """Bytes of a file of the drive that were never synced: sparse, at their offsets."""
-
-    node_id: int
-    path: Path
 
 
 def current_boot_id() -> str:
@@ -37,7 +27,12 @@ def current_boot_id() -> str:
 def is_unclean_stop(database: Database, boot_id: str) -> bool:
     """Whether the machine stopped since the state was last open, without a word."""
     row = database.execute("SELECT value FROM meta WHERE key = 'boot_id'").fetchone()
-    return row is not None and bool(row[0]) and bool(boot_id) and row[0] != boot_id
+    return row is not None and is_other_boot(str(row[0]), boot_id)
+
+
+def is_other_boot(marked: str, boot_id: str) -> bool:
+    """Whether a state marked as open in the boot `marked` (empty: in none) outlived it. Pure."""
+    return bool(marked) and bool(boot_id) and marked != boot_id
 
 
 def mark_open(database: Database, boot_id: str) -> None:
@@ -66,10 +61,9 @@ def set_untrusted_aside(
     for generation_id, node_id, start, end in rows:
         copy = copies.get(generation_id)
         if copy is None:
-            recovered_folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            copy = RecoveredCopy(node_id, recovered_folder / f"{node_id}-{generation_id}")
+            copy = RecoveredCopy(node_id, copy_path(recovered_folder, node_id, generation_id))
             copies[generation_id] = copy
-        _copy_range(staging_folder / str(generation_id), copy.path, start, end)
+        copy_range(staging_folder / str(generation_id), copy.path, start, end)
     with database.transaction():
         for generation_id in copies:
             database.execute(
@@ -79,35 +73,3 @@ def set_untrusted_aside(
                 (*places_of(generation_id), generation_id),
             )
     return list(copies.values())
-
-
-def find_recovered(recovered_folder: Path) -> list[RecoveredCopy]:
-    """Return the copies that nobody has taken or removed yet, oldest first."""
-    if not recovered_folder.is_dir():
-        return []
-    named = [
-        (int(generation), RecoveredCopy(int(node), path))
-        for path in recovered_folder.iterdir()
-        for node, _, generation in [path.name.partition("-")]
-        if node.isdigit() and generation.isdigit()
-    ]
-    return [copy for _, copy in sorted(named, key=lambda item: item[0])]
-
-
-def _copy_range(source: Path, target: Path, start: int, end: int) -> None:
-    try:
-        reader = os.open(source, os.O_RDONLY | os.O_CLOEXEC)
-    except FileNotFoundError:
-        return  # the file itself was lost with the power
-    writer = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        while start < end:
-            data = os.pread(reader, min(end - start, _COPY_BYTES), start)
-            if not data:
-                break
-            os.pwrite(writer, data, start)
-            start += len(data)
-        os.fsync(writer)
-    finally:
-        os.close(reader)
-        os.close(writer)

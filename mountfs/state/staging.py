@@ -8,10 +8,13 @@ number, the longest unused is closed first.
 import errno
 import os
 from collections import OrderedDict
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
 
-from mountfs.errors import LocalStorageBroken, LocalStorageFull
+from mountfs.core.overlay_laws import Range
+from mountfs.errors import LocalStorageBroken, LocalStorageFull, StagedBytesLost
+from mountfs.state.seals import load_seal, seal_path, store_seal
 
 _DESCRIPTORS_MAX: Final = 256
 
@@ -31,14 +34,27 @@ class StagingFiles:
         self._descriptors: OrderedDict[int, int] = OrderedDict()
         self._unlooked_bytes = _LOOK_EVERY_BYTES
 
+        self._seals = {
+            generation_id: seal
+            for generation_id in self.generation_ids()
+            if (seal := load_seal(self.path(generation_id))) is not None
+        }
+
     def path(self, generation_id: int) -> Path:
         return self._folder / str(generation_id)
 
+    def begin(self, generation_id: int) -> None:
+        """Make the file of a generation that has none. Raises `LocalStorageBroken`."""
+        # Of another state, whose database was lost: numbers began anew.
+        seal_path(self.path(generation_id)).unlink(missing_ok=True)
+        self._descriptor(generation_id, flags=os.O_CREAT)
+
     def write(self, generation_id: int, offset: int, data: bytes | memoryview) -> None:
-        """Write all of `data`. Survives SIGKILL on return.
+        """Write all of `data`. Survives SIGKILL on return. The generation was begun.
 
         Raises:
             LocalStorageFull: Nothing may be counted as written.
+            StagedBytesLost: The file is gone: a new one would have zeros for what was in it.
         """
         self._look_for_room(len(data))
         descriptor = self._descriptor(generation_id)
@@ -51,28 +67,62 @@ class StagingFiles:
             raise _translated(error) from error
 
     def read(self, generation_id: int, offset: int, length: int) -> bytes:
-        """Return `length` bytes; what was never written is zero."""
+        """Return `length` bytes that were written.
+
+        Raises:
+            StagedBytesLost: They are not all there any more, or not what they were.
+        """
+        return self.read_through(self._descriptor(generation_id), generation_id, offset, length)
+
+    def read_through(self, descriptor: int, generation_id: int, offset: int, length: int) -> bytes:
+        """Return what `read` does, through a descriptor of the caller's. Any thread."""
+        seal = self._seals.get(generation_id)
         try:
-            data = os.pread(self._descriptor(generation_id), length, offset)
+            if seal is not None and seal.find_broken(descriptor, offset, offset + length):
+                raise _lost(generation_id, "are not what was written")
+            data = os.pread(descriptor, length, offset)
         except OSError as error:
             raise _translated(error) from error
-        return data if len(data) == length else data.ljust(length, b"\0")
+        if len(data) < length:
+            # Whatever has a row was written whole: only what was cut off is not there.
+            raise _lost(generation_id, "are cut off")
+        return data
 
     def remove(self, generation_id: int) -> None:
         """Remove the file if it is there."""
         descriptor = self._descriptors.pop(generation_id, None)
         if descriptor is not None:
             os.close(descriptor)
+        self._seals.pop(generation_id, None)
         self.path(generation_id).unlink(missing_ok=True)
+        seal_path(self.path(generation_id)).unlink(missing_ok=True)
 
-    def sync(self, generation_id: int) -> None:
-        """Put the file's bytes on the platter. Blocks; for a worker thread."""
+    def seal(self, generation_id: int, staged: Iterable[Range]) -> int:
+        """Remember what the file's bytes are, for the next opening. Nothing is written after it.
+
+        Returns how many bytes were read for it. A file that cannot be read, or a full disk, leave
+        it without.
+        """
+        if seal_path(self.path(generation_id)).exists():
+            return 0
+        try:
+            return store_seal(self.path(generation_id), staged)
+        except OSError:
+            seal_path(self.path(generation_id)).unlink(missing_ok=True)
+            return 0
+
+    def sync(self, generation_id: int) -> bool:
+        """Put the file's bytes on the platter; whether it was there. Blocks; for a worker thread.
+
+        It may rightly be gone: retired meanwhile, since its bytes are on the server.
+        """
         try:
             descriptor = os.open(self.path(generation_id), os.O_RDONLY | os.O_CLOEXEC)
         except FileNotFoundError:
-            return  # retired meanwhile: its bytes are on the server
+            return False
         try:
             os.fdatasync(descriptor)
+            return True
         except OSError as error:
             raise _translated(error) from error
         finally:
@@ -94,15 +144,15 @@ class StagingFiles:
             raise LocalStorageFull("the disk that holds what is not yet on the server is full")
         self._unlooked_bytes = 0
 
-    def _descriptor(self, generation_id: int) -> int:
+    def _descriptor(self, generation_id: int, *, flags: int = 0) -> int:
         descriptor = self._descriptors.get(generation_id)
         if descriptor is not None:
             self._descriptors.move_to_end(generation_id)
             return descriptor
         try:
-            descriptor = os.open(
-                self.path(generation_id), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600
-            )
+            descriptor = os.open(self.path(generation_id), os.O_RDWR | os.O_CLOEXEC | flags, 0o600)
+        except FileNotFoundError as error:
+            raise _lost(generation_id, "are gone") from error
         except OSError as error:
             raise _translated(error) from error
         self._descriptors[generation_id] = descriptor
@@ -111,7 +161,21 @@ class StagingFiles:
         return descriptor
 
 
+def _lost(generation_id: int, what: str) -> StagedBytesLost:
+    return StagedBytesLost(
+        f"bytes that were written here {what} (staging file {generation_id}): see `mountfs check`"
+    )
+
+
 def _translated(error: OSError) -> Exception:
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return LocalStorageFull("the disk that holds what is not yet on the server is full")
     return LocalStorageBroken(f"the staging area failed: {error}")
+
+
+def staging_sizes(state_folder: Path) -> dict[int, int]:
+    """Return generation to bytes of its staging file, of the state in `state_folder`."""
+    folder = state_folder / "staging"
+    if not folder.is_dir():
+        return {}
+    return {int(path.name): path.stat().st_size for path in folder.iterdir() if path.name.isdigit()}

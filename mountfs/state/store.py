@@ -1,27 +1,27 @@
 """Everything this device knows of one drive, opened together."""
 
 import os
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Final
 
 from backend_server.protocol.identity import DriveId
 from backend_server.protocol.messages import QuotaState
 from mountfs.clock import Clock, SystemClock
-from mountfs.errors import SetupError
+from mountfs.errors import SetupError, StateDamaged
 from mountfs.state.access_times import AccessTimes
 from mountfs.state.batches import Batches
 from mountfs.state.counter import ChangeCounter
-from mountfs.state.database import Database
+from mountfs.state.database import Database, find_lost_database, state_damaged
 from mountfs.state.disputes import Disputes
 from mountfs.state.inodes import InodeAliases, Writers
 from mountfs.state.local_changes import LocalChanges
 from mountfs.state.mirror import Mirror
 from mountfs.state.overlays import Overlays
 from mountfs.state.parking import Parking
+from mountfs.state.recovered_copies import RecoveredCopy, find_recovered
 from mountfs.state.recovery import (
-    RecoveredCopy,
     current_boot_id,
-    find_recovered,
     is_unclean_stop,
     mark_clean,
     mark_open,
@@ -49,26 +49,29 @@ class StateStore:
         self.folder = folder
         self.clock = clock
         self.database = Database(folder / "state.db")
-        if is_unclean_stop(self.database, boot_id):
-            set_untrusted_aside(self.database, folder / "staging", folder / "recovered")
-        mark_open(self.database, boot_id)
-        self.counter = ChangeCounter(self.database)
-        self.staging = StagingFiles(folder / "staging")
-        self.mirror = Mirror(self.database)
-        self.changes = LocalChanges(self.database, self.counter, clock)
-        self.overlays = Overlays(
-            self.database, self.staging, self.counter, clock,
-            staging_limit_bytes=staging_limit_bytes,
-        )  # fmt: skip
-        self.tree = LocalTree(self.mirror, self.changes, self.overlays)
-        self.inodes = InodeAliases(self.database)
-        self.access_times = AccessTimes(self.database)
-        self.writers = Writers()
-        self.batches = Batches(self.database)
-        self.parking = Parking(self.database)
-        self.disputes = Disputes(self.database)
-        self._quota = self._stored_quota()
-        self.database.on_rollback = self._reload
+        with ExitStack() as on_failure:
+            on_failure.callback(self.database.close)
+            if is_unclean_stop(self.database, boot_id):
+                set_untrusted_aside(self.database, folder / "staging", folder / "recovered")
+            self.counter = ChangeCounter(self.database)
+            self.staging = StagingFiles(folder / "staging")
+            self.mirror = Mirror(self.database)
+            self.changes = LocalChanges(self.database, self.counter, clock)
+            self.overlays = Overlays(
+                self.database, self.staging, self.counter, clock,
+                staging_limit_bytes=staging_limit_bytes,
+            )  # fmt: skip
+            self.tree = LocalTree(self.mirror, self.changes, self.overlays)
+            self.inodes = InodeAliases(self.database)
+            self.access_times = AccessTimes(self.database)
+            self.writers = Writers()
+            self.batches = Batches(self.database)
+            self.parking = Parking(self.database)
+            self.disputes = Disputes(self.database)
+            self._quota = self._stored_quota()
+            self.database.on_rollback = self._reload
+            mark_open(self.database, boot_id)
+            on_failure.pop_all()
 
     @classmethod
     def open(
@@ -83,7 +86,8 @@ class StateStore:
         """Return the state of a drive, made if it is not there.
 
         Raises:
-            SetupError: The folder cannot be written, or holds a newer version's state.
+            SetupError: The folder cannot be written, or holds a newer version's state, or one that
+                is damaged: nothing in it was changed.
         """
         try:
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -97,13 +101,18 @@ class StateStore:
                 f"the state folder {folder} cannot be written",
                 remedy="choose another with --state, or change its owner",
             )
-        return cls(
-            folder,
-            drive_id,
-            clock=clock or SystemClock(),
-            staging_limit_bytes=staging_limit_bytes,
-            boot_id=current_boot_id() if boot_id is None else boot_id,
-        )
+        if reason := find_lost_database(folder):
+            raise state_damaged(folder, reason)
+        try:
+            return cls(
+                folder,
+                drive_id,
+                clock=clock or SystemClock(),
+                staging_limit_bytes=staging_limit_bytes,
+                boot_id=current_boot_id() if boot_id is None else boot_id,
+            )
+        except StateDamaged as error:
+            raise state_damaged(folder, str(error)) from error
 
     @property
     def cursor(self) -> str:
@@ -112,7 +121,7 @@ class StateStore:
 
     @property
     def recovered(self) -> list[RecoveredCopy]:
-        """Copies of what power losses may have spoilt, as far as nobody removed them."""
+        """Copies of what power losses, or damage, cut off, as far as nobody removed them."""
         return find_recovered(self.folder / "recovered")
 
     def value(self, key: str) -> str:
@@ -137,7 +146,11 @@ class StateStore:
             self._quota = quota
 
     def _stored_quota(self) -> QuotaState:
-        limit, used, reserved = (int(field) for field in (self.value("quota") or "0 0 0").split())
+        stored = self.value("quota") or "0 0 0"
+        try:
+            limit, used, reserved = (int(field) for field in stored.split())
+        except ValueError as error:
+            raise StateDamaged(f"the quota {stored!r} makes no sense") from error
         return QuotaState(limit, used, reserved)
 
     def _reload(self) -> None:
@@ -160,6 +173,7 @@ class StateStore:
             for generation_id in self.overlays.unsynced(overlay):
                 self.staging.sync(generation_id)
             self.overlays.mark_synced(overlay, through)
+        self.overlays.seal()
         self.database.make_durable()
         mark_clean(self.database)
         self.staging.close()

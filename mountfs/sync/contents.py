@@ -24,6 +24,7 @@ from mountfs.errors import (
     NotLoggedIn,
     QuotaExceeded,
     RequestRefused,
+    StagedBytesLost,
     Unavailable,
 )
 from mountfs.state.overlay import Overlay, Source
@@ -303,5 +304,7 @@ def _code_of(error: MountError) -> str:
             return ErrorCode.QUOTA_EXCEEDED
         case RequestRefused(code=code):
             return code
+        case StagedBytesLost():
+            return "damaged_here,_see_mountfs_check"
         case _:
             return "local"

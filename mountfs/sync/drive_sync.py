@@ -25,7 +25,7 @@ from backend_server.protocol.messages import (
     OperationAnswer,
     Outcome,
 )
-from mountfs.errors import MountError, NotLoggedIn, Refused, RequestRefused, Unavailable
+from mountfs.errors import MountError, NotLoggedIn, Refused, Unavailable
 from mountfs.state.store import StateStore
 from mountfs.state.view_changes import ViewChanges
 from mountfs.sync.backoff import BACKOFF_MAX_S, backoff_s
@@ -41,10 +41,10 @@ from mountfs.sync.planning import (
     mark_in_flight,
     next_held_until_s,
     plan_batch,
-    request_of,
     settle_unchanged,
     store_batch,
 )
+from mountfs.sync.resend import send_batch
 from mountfs.sync.successions import apply_successions
 
 _log = structlog.get_logger()
@@ -210,27 +210,9 @@ class DriveSync:
         self._plan()
 
     async def _settle(self) -> dict[int, OperationAnswer] | None:
-        batches = self._state.batches
-        if not batches.in_flight:
-            return None
-        operations = [
-            self._operations.get(sent.operation.number, sent.operation)
-            for sent in batches.in_flight
-        ]
-        first = operations[0].number
-        request = request_of(operations, answered_through=first - 1)
-        try:
-            answer = await self._server.commit(self._state.drive_id, request)
-        except RequestRefused as error:
-            # The batch as a whole is not taken (its numbers are ahead of a server that came back
-            # from a backup): nothing of it was made, so it is planned anew behind the next pull.
-            _log.warning("a batch was refused and is planned anew", reason=str(error))
-            return {
-                operation.number: OperationAnswer(operation.number, Outcome.STALE)
-                for operation in operations
-            }
-        self.commits_count += 1
-        return {item.number: item for item in answer.answers}
+        answers = await send_batch(self._state, self._server, self._operations)
+        self.commits_count += answers is not None
+        return answers
 
     async def _pull_and_apply(self, answers: dict[int, OperationAnswer] | None) -> None:
         assert self._contents is not None

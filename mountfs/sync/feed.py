@@ -60,7 +60,7 @@ async def pull(source: FeedSource, drive_id: DriveId, cursor: str) -> Pulled:
     """
     if cursor:
         try:
-            return await _pull_changes(source, drive_id, Pulled(cursor))
+            return await pull_changes(source, drive_id, Pulled(cursor))
         except CursorReset:
             _log.warning("the feed was reset: the mirror is built anew")
     pulled = Pulled("", is_snapshot=True)
@@ -70,10 +70,11 @@ async def pull(source: FeedSource, drive_id: DriveId, cursor: str) -> Pulled:
         pulled.add(page)
         after = page.cursor
         if not page.has_more:
-            return await _pull_changes(source, drive_id, pulled)
+            return await pull_changes(source, drive_id, pulled)
 
 
-async def _pull_changes(source: FeedSource, drive_id: DriveId, pulled: Pulled) -> Pulled:
+async def pull_changes(source: FeedSource, drive_id: DriveId, pulled: Pulled) -> Pulled:
+    """Bring `pulled` to where the server is, and return it. Raises `CursorReset` as well."""
     while True:
         page = await source.changes(drive_id, pulled.cursor)
         pulled.add(page)
@@ -92,7 +93,8 @@ async def fill_empty_mirror(state: StateStore, source: FeedSource) -> None:
         state.mirror.clear()
     page: ChangesPage | None = None
     while page is None or page.has_more:
-        page = await source.snapshot_page(state.drive_id, page and page.cursor)
+        after = None if page is None else page.cursor
+        page = await source.snapshot_page(state.drive_id, after)
         _fill(state, page)
     while True:
         page = await source.changes(state.drive_id, page.cursor)
@@ -226,7 +228,6 @@ def _add_removals(state: StateStore, pulled: Pulled) -> None:
     for record in list(state.mirror.all_nodes()):
         if record.node_id not in pulled.nodes:
             pulled.nodes[record.node_id] = NodeState(record.node_id, 0, NodeKind.REMOVED)
-        for name, _ in state.mirror.children(record.node_id) if record.is_folder else ():
-            key = (record.node_id, name)
-            if key not in pulled.dentries:
-                pulled.dentries[key] = DentryState(record.node_id, name, 0, 0)
+    for key in state.mirror.all_keys():  # all of them: a damaged mirror has some in no folder
+        if key not in pulled.dentries:
+            pulled.dentries[key] = DentryState(*key, 0, 0)

@@ -7,7 +7,7 @@ from backend_server.protocol.identity import DriveId, NodeId
 from mountfs.core.content import ContentSource, DirtyRange
 from mountfs.core.extents import STAGED
 from mountfs.core.layers import FromLayer, base_visible_bytes, dirty_ranges, parts
-from mountfs.errors import LocalStorageBroken
+from mountfs.errors import LocalStorageBroken, StagedBytesLost
 from mountfs.state.overlay import Generation, Overlay
 from mountfs.state.overlays import Overlays
 from mountfs.state.staging import StagingFiles
@@ -44,19 +44,28 @@ class FrozenContent:
             for extent in layer.extents
             if extent.place != STAGED
         }
+        self._staging = staging
         self._descriptors: dict[int, int] = {}
         try:
-            for layer in self._layers:
-                if any(extent.place == STAGED for extent in layer.extents):
-                    self._descriptors[layer.generation_id] = os.open(
-                        staging.path(layer.generation_id), os.O_RDONLY | os.O_CLOEXEC
-                    )
+            for generation_id in self._staged_generations():
+                self._descriptors[generation_id] = os.open(
+                    staging.path(generation_id), os.O_RDONLY | os.O_CLOEXEC
+                )
+        except FileNotFoundError as error:
+            self.close()
+            raise StagedBytesLost(
+                "what is to be sent is gone from the staging area: see `mountfs check`"
+            ) from error
         except OSError as error:
             self.close()
             raise LocalStorageBroken(f"cannot open what is to be sent: {error}") from error
 
     def read_dirty(self, start: int, length: int) -> bytes:
-        """Return dirty bytes; the range lies inside one dirty range. Any thread."""
+        """Return dirty bytes; the range lies inside one dirty range. Any thread.
+
+        Raises:
+            StagedBytesLost: They are not what was written: nothing of it may be sent.
+        """
         pieces = []
         for part in parts(self._layers, start, start + length):
             assert isinstance(part, FromLayer)
@@ -68,14 +77,19 @@ class FrozenContent:
                 pieces.append(data[extent.start - extent.origin : extent.end - extent.origin])
         return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
+    def _staged_generations(self) -> set[int]:
+        """Return those of which a staged byte shows: one that is covered may be damaged."""
+        return {
+            self._layers[part.layer_index].generation_id
+            for part in parts(self._layers, 0, self.size_bytes)
+            if isinstance(part, FromLayer) and part.extent.place == STAGED
+        }
+
     def close(self) -> None:
         for descriptor in self._descriptors.values():
             os.close(descriptor)
         self._descriptors.clear()
 
     def _pread(self, generation_id: int, start: int, end: int) -> bytes:
-        try:
-            data = os.pread(self._descriptors[generation_id], end - start, start)
-        except OSError as error:
-            raise LocalStorageBroken(f"cannot read what is to be sent: {error}") from error
-        return data.ljust(end - start, b"\0")
+        descriptor = self._descriptors[generation_id]
+        return self._staging.read_through(descriptor, generation_id, start, end - start)

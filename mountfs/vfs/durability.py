@@ -14,6 +14,7 @@ from typing import Final
 import trio
 
 from mountfs.clock import Clock
+from mountfs.errors import StagedBytesLost
 from mountfs.state.database import Database
 from mountfs.state.overlay import Overlay
 from mountfs.state.overlays import Overlays
@@ -37,15 +38,17 @@ class Durability:
     async def sync_content(self, overlay: Overlay | None) -> None:
         """Put a file's content, and all names and attributes, on the platter.
 
-        Checkpoint if any of it is not there yet.
+        Checkpoint if any of it is not there yet. Raises `StagedBytesLost`, `LocalStorageBroken`.
         """
         if overlay is not None:
             through = overlay.touched
             generation_ids = self._overlays.unsynced(overlay)
             for generation_id in generation_ids:
-                await trio.to_thread.run_sync(
+                is_there = await trio.to_thread.run_sync(
                     self._overlays.sync_file, generation_id, limiter=self._limiter
                 )
+                if not is_there and overlay.holds(generation_id):
+                    raise StagedBytesLost("what was written is gone: see `mountfs check`")
             self._overlays.mark_synced(overlay, through)
         await self.sync_log()
 

@@ -48,16 +48,21 @@ def lonely_file_system(folder: Path) -> Iterator[DriveFileSystem]:
     """The real file system of an empty drive, on a state in `folder`."""
     state = StateStore.open(folder, DriveId("0" * 16))
     state.mirror.apply([NodeState(1, 1, NodeKind.FOLDER, mode=0o755)], [])
-    ids = iter(range(1 << 17, 1 << 30))
     try:
-        yield DriveFileSystem(
-            state,
-            NothingCommitted(),  # type: ignore[arg-type]
-            DeafKernel(),
-            ownership=Ownership(),
-            is_read_only=False,
-            new_node_id=lambda: next(ids),
-            on_local_change=lambda: None,
-        )
+        yield file_system_on(state)
     finally:
         state.close()
+
+
+def file_system_on(state: StateStore) -> DriveFileSystem:
+    """The real file system on a state of which no committed byte is asked for."""
+    ids = iter(range(1 << 17, 1 << 30))
+    return DriveFileSystem(
+        state,
+        NothingCommitted(),  # type: ignore[arg-type]
+        DeafKernel(),
+        ownership=Ownership(),
+        is_read_only=False,
+        new_node_id=lambda: next(ids),
+        on_local_change=lambda: None,
+    )

@@ -48,6 +48,7 @@ def test_help_loads_nothing_heavy() -> None:
         "status",
         "conflicts",
         "resolve",
+        "check",
         "doctor",
         "logout",
         "devices ls",

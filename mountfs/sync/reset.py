@@ -1,0 +1,36 @@
+"""A mirror built anew from a snapshot, with what was changed here on top, while nothing runs."""
+
+from collections.abc import Callable
+from typing import Protocol
+
+from mountfs.state.store import StateStore
+from mountfs.sync.feed import Applied, FeedSource, apply, pull
+from mountfs.sync.planning import mark_in_flight
+from mountfs.sync.resend import CommitServer, send_batch
+
+
+class ResetServer(FeedSource, CommitServer, Protocol):
+    """What a reset needs of `transport`."""
+
+
+async def reset_mirror(
+    state: StateStore, server: ResetServer, *, device_name: str, new_node_id: Callable[[], int]
+) -> Applied:
+    """Bring the mirror to what the server says, whatever is in it, as after a reset of the feed.
+
+    A batch on its way is settled first, so that nothing of it passes for somebody else's. Raises
+    `Unavailable`, `Refused`: nothing was changed.
+    """
+    mark_in_flight(state)
+    answers = await send_batch(state, server, {})
+    pulled = await pull(server, state.drive_id, "")
+    return apply(
+        state,
+        pulled,
+        answers,
+        {},
+        device_name=device_name,
+        new_node_id=new_node_id,
+        untie=False,
+        is_merging=False,  # nobody is there to fetch what would be merged: both are kept
+    )
