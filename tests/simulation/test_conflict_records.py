@@ -9,7 +9,7 @@ from trio.testing import MockClock
 
 from mountfs.core.resolution import Keep
 from mountfs.errors import SetupError
-from mountfs.state.conflict_copies import ConflictCopy, find_conflict_copies
+from mountfs.state.conflict_records import ConflictCopy, find_conflict_copies
 from mountfs.vfs.resolution import conflict_copy_at, resolve_conflict
 from simulation.test_both_sides_changed import FILE, begin, copy_of, do, meet
 from simulation.world import Device, World, open_world
@@ -189,6 +189,16 @@ async def test_removing_or_renaming_by_hand_settles_it(
     assert await second.tree() == {"f.txt": b"ours"}
     assert not listed(first)
     assert not listed(second)
+
+
+async def test_a_mount_that_may_not_write_settles_nothing(
+    autojump_clock: MockClock, world: World
+) -> None:
+    first, _ = await one_conflict(world)
+    first.fs.is_read_only = True
+    with pytest.raises(SetupError, match="read-only"):
+        await settle(first, COPY, Keep.BOTH)
+    assert paths(first) == [(COPY, "f.txt")]
 
 
 async def test_what_cannot_be_settled_so_names_the_remedy(
