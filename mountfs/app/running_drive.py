@@ -19,7 +19,7 @@ from mountfs.app.status import (
 from mountfs.app.transfer_counts import TransferCounts
 from mountfs.core.resolution import Keep
 from mountfs.errors import InvalidArgument, MountError, NotLoggedIn, Unavailable
-from mountfs.state.conflict_records import ConflictCopy, find_conflict_copies
+from mountfs.state.conflict_copies import ConflictCopy, find_conflict_copies
 from mountfs.state.store import StateStore
 from mountfs.state.view_changes import ViewChanges
 from mountfs.sync.drive_sync import DriveSync

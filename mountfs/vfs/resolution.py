@@ -12,7 +12,7 @@ from mountfs.core.resolution import (
     decide_resolution,
 )
 from mountfs.errors import SetupError
-from mountfs.state.conflict_records import ConflictCopy, conflict_copy_of
+from mountfs.state.conflict_copies import ConflictCopy, conflict_copy_of
 from mountfs.state.records import NodeRecord
 from mountfs.state.store import StateStore
 from mountfs.state.view_changes import ViewChanges

@@ -9,7 +9,7 @@ from trio.testing import MockClock
 
 from mountfs.core.resolution import Keep
 from mountfs.errors import SetupError
-from mountfs.state.conflict_records import ConflictCopy, find_conflict_copies
+from mountfs.state.conflict_copies import ConflictCopy, find_conflict_copies
 from mountfs.vfs.resolution import conflict_copy_at, resolve_conflict
 from simulation.test_both_sides_changed import FILE, begin, copy_of, do, meet
 from simulation.world import Device, World, open_world

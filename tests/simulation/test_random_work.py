@@ -16,7 +16,7 @@ from trio.testing import MockClock
 
 from mountfs.core.resolution import Keep
 from mountfs.errors import FileSystemError, SetupError
-from mountfs.state.conflict_records import find_conflict_copies
+from mountfs.state.conflict_copies import find_conflict_copies
 from mountfs.vfs.resolution import resolve_conflict
 from simulation.world import Device, World, open_world
 
