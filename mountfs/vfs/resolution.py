@@ -39,10 +39,12 @@ async def resolve_conflict(filesystem: DriveFileSystem, found: ConflictCopy, kee
     """Settle a conflict.
 
     Raises:
-        SetupError: It cannot be settled so.
-        ReadOnlyMount
+        SetupError: It cannot be settled so, or not here.
     """
-    filesystem.check_writable()
+    if filesystem.is_read_only:
+        raise SetupError(
+            "the drive is mounted read-only", remedy="settle it where it is mounted without that"
+        )
     state, original = filesystem.state, found.original
     step = decide_resolution(
         keep,

@@ -191,6 +191,16 @@ async def test_removing_or_renaming_by_hand_settles_it(
     assert not listed(second)
 
 
+async def test_a_mount_that_may_not_write_settles_nothing(
+    autojump_clock: MockClock, world: World
+) -> None:
+    first, _ = await one_conflict(world)
+    first.fs.is_read_only = True
+    with pytest.raises(SetupError, match="read-only"):
+        await settle(first, COPY, Keep.BOTH)
+    assert paths(first) == [(COPY, "f.txt")]
+
+
 async def test_what_cannot_be_settled_so_names_the_remedy(
     autojump_clock: MockClock, world: World
 ) -> None:
