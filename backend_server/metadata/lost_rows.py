@@ -65,17 +65,16 @@ def load_lost_page(
 
 def load_lost_among(
     connection: Connection, drive_id: DriveId, chunk_ids: Sequence[ChunkId]
-) -> set[ChunkId]:
-    """Return those of `chunk_ids` that are listed as lost."""
-    found: set[ChunkId] = set()
+) -> dict[ChunkId, int]:
+    """Return those of `chunk_ids` that are listed as lost, to the lengths of their plaintexts."""
+    found: dict[ChunkId, int] = {}
     for some in in_lists(chunk_ids):
-        found.update(
-            connection.scalars(
-                select(lost_chunks.c.chunk_id).where(
-                    lost_chunks.c.drive_id == drive_id, lost_chunks.c.chunk_id.in_(some)
-                )
+        rows = connection.execute(
+            select(lost_chunks.c.chunk_id, lost_chunks.c.length).where(
+                lost_chunks.c.drive_id == drive_id, lost_chunks.c.chunk_id.in_(some)
             )
         )
+        found.update((row[0], row[1]) for row in rows)
     return found
 
 

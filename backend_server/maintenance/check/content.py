@@ -130,7 +130,7 @@ def _chunks_of(entries: Iterable[Entry]) -> set[ChunkId]:
 def _load_unstored(connection: Connection, drive_id: DriveId, named: set[ChunkId]) -> list[ChunkId]:
     """Return those of `named` that are not stored, and not known to be lost, by id."""
     unstored = named - load_stored_lengths(connection, drive_id, list(named)).keys()
-    return sorted(unstored - load_lost_among(connection, drive_id, list(unstored)))
+    return sorted(unstored - load_lost_among(connection, drive_id, list(unstored)).keys())
 
 
 async def _check_revisions(around: Surroundings, drive_id: DriveId) -> None:

@@ -34,7 +34,8 @@ revisions = Table(
 # Manifests
 #
 # Immutable and named by their content. A row exists only if every chunk of it was stored when it
-# was written, so a manifest that is known needs no look at its chunks. A manifest of few entries
+# was written, so a manifest that is known needs no look at its chunks, as long as the drive has no
+# lost ones; an edit may go on naming those that its base named. A manifest of few entries
 # (EMBEDDED_ENTRIES_MAX) is here whole, in `entries`, with `segment_ids` empty; a longer one is
 # the concatenation of its segments. The empty manifest has no row.
 manifests = Table(
