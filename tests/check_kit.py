@@ -87,8 +87,9 @@ async def load_lost(device: Device) -> list[bytes]:
 
 
 def objects_of(config: ServerConfig) -> list[Path]:
-    """The files of blocks, the same order each time."""
-    return sorted(path for path in config.blocks_folder.rglob("*.*") if path.is_file())
+    """The files of blocks, the largest first: those that are not compressed."""
+    files = [path for path in config.blocks_folder.rglob("*.*") if path.is_file()]
+    return sorted(files, key=lambda path: path.stat().st_size, reverse=True)
 
 
 def object_of(config: ServerConfig, device: Device, chunk: bytes) -> Path:

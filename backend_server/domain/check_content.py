@@ -1,10 +1,12 @@
 """Manifests and segments, held against the ids that name them. Pure."""
 
 from collections.abc import Collection
+from dataclasses import dataclass
 
 from backend_server.domain.findings import Finding, FindingKind
 from backend_server.protocol.identity import DIGEST_BYTES
 from backend_server.protocol.manifests import (
+    EMPTY_MANIFEST,
     Entry,
     ManifestMalformed,
     charged_size_of,
@@ -120,15 +122,62 @@ def is_manifest(manifest_id: bytes, packed: bytes) -> bool:
         return False
 
 
-def gone_revision(drive_id: str, node_id: int, revision: int) -> Finding:
-    """Return the finding of a head that is not in the list of revisions. Pure."""
-    return Finding(
-        FindingKind.REVISION_GONE,
-        drive_id,
-        f"{node_id}@{revision}",
-        f"Node {node_id} has revision {revision} as its head, which is not there or another.",
-        False,
-    )
+@dataclass(frozen=True, slots=True)
+class HeadDescription:
+    """Content as a row describes it. `entries` are packed, empty unless they are few."""
+
+    size_bytes: int
+    charged_bytes: int
+    entries: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class HeadFacts:
+    """What a node's row says of its head, and what the manifest's row does.
+
+    `revision_manifest` is None if there is no such revision, `manifest` if it has no row; the
+    empty manifest has none.
+    """
+
+    node_id: int
+    revision: int
+    manifest_id: bytes
+    described: HeadDescription
+    revision_manifest: bytes | None
+    manifest: HeadDescription | None
+
+
+@dataclass(frozen=True, slots=True)
+class HeadFault:
+    """A finding, and how the node's row shall describe its head; None: that is not known."""
+
+    finding: Finding
+    right: HeadDescription | None = None
+
+
+def find_head_fault(drive_id: str, head: HeadFacts) -> HeadFault | None:
+    """Return what is wrong with how a node describes its head, or None. Pure.
+
+    The manifest's row is believed where its entries are what the id says. That a revision has no
+    manifest is another finding.
+    """
+    subject = f"{head.node_id}@{head.revision}"
+    if head.revision_manifest != head.manifest_id:
+        sentence = (
+            f"Node {head.node_id} has revision {head.revision} as its head, which is not there or "
+            "has other content."
+        )
+        finding = Finding(FindingKind.REVISION_GONE, drive_id, subject, sentence, False)
+        return HeadFault(finding)
+    manifest = head.manifest
+    if head.manifest_id == EMPTY_MANIFEST:
+        manifest = HeadDescription(0, 0, b"")
+    if manifest is None or manifest == head.described:
+        return None
+    is_known = not manifest.entries or is_manifest(head.manifest_id, manifest.entries)
+    sentence = f"The row of node {head.node_id} does not describe revision {head.revision} rightly."
+    finding = Finding(FindingKind.HEAD_WRONG, drive_id, subject, sentence, is_known)
+    return HeadFault(finding, manifest if is_known else None)
 
 
 def unstored_chunk(drive_id: str, chunk_id: bytes) -> Finding:

@@ -28,39 +28,58 @@ class DriveCounters:
     """Of all uploads."""
 
 
-def find_counter_faults(counters: DriveCounters) -> list[Finding]:
-    """Return what is wrong with a drive's counters and journal. Pure."""
+def find_journal_faults(counters: DriveCounters) -> list[Finding]:
+    """Return what is wrong with a drive's head and journal. Pure."""
     findings = []
-
-    def found(kind: FindingKind, sentence: str, *, is_repairable: bool = True) -> None:
-        drive_id = counters.drive_id
-        findings.append(Finding(kind, drive_id, drive_id, sentence, is_repairable))
-
     if counters.highest_sequence > counters.head_sequence:
-        found(
-            FindingKind.HEAD_BEHIND,
-            f"The drive's head is {counters.head_sequence}, but a change "
-            f"{counters.highest_sequence} was made.",
+        findings.append(
+            _finding(
+                counters,
+                FindingKind.HEAD_BEHIND,
+                f"The drive's head is {counters.head_sequence}, but a change "
+                f"{counters.highest_sequence} was made.",
+            )
         )
     head = max(counters.head_sequence, counters.highest_sequence)
-    missing_count = (head - 1) - counters.journal_count
-    if missing_count:
-        found(
-            FindingKind.JOURNAL_GAP,
-            f"The journal has {counters.journal_count} entries, from {counters.journal_first} to "
-            f"{counters.journal_last}, where changes 2 to {head} were made.",
-            is_repairable=False,
-        )
-    if counters.quota_used != counters.charged_bytes:
-        found(
-            FindingKind.QUOTA_WRONG,
-            f"The drive counts {counters.quota_used} bytes as used; its files have "
-            f"{counters.charged_bytes}.",
-        )
-    if counters.quota_reserved != counters.reserved_bytes:
-        found(
-            FindingKind.RESERVATION_WRONG,
-            f"The drive counts {counters.quota_reserved} bytes as reserved; its uploads reserve "
-            f"{counters.reserved_bytes}.",
+    if counters.journal_count != head - 1:
+        findings.append(
+            _finding(
+                counters,
+                FindingKind.JOURNAL_GAP,
+                f"The journal has {counters.journal_count} entries, from "
+                f"{counters.journal_first} to {counters.journal_last}, where changes 2 to {head} "
+                "were made.",
+                is_repairable=False,
+            )
         )
     return findings
+
+
+def find_quota_faults(counters: DriveCounters) -> list[Finding]:
+    """Return what is wrong with what a drive counts as used and reserved. Pure."""
+    findings = []
+    if counters.quota_used != counters.charged_bytes:
+        findings.append(
+            _finding(
+                counters,
+                FindingKind.QUOTA_WRONG,
+                f"The drive counts {counters.quota_used} bytes as used; its files have "
+                f"{counters.charged_bytes}.",
+            )
+        )
+    if counters.quota_reserved != counters.reserved_bytes:
+        findings.append(
+            _finding(
+                counters,
+                FindingKind.RESERVATION_WRONG,
+                f"The drive counts {counters.quota_reserved} bytes as reserved; its uploads "
+                f"reserve {counters.reserved_bytes}.",
+            )
+        )
+    return findings
+
+
+def _finding(
+    counters: DriveCounters, kind: FindingKind, sentence: str, *, is_repairable: bool = True
+) -> Finding:
+    return Finding(kind, counters.drive_id, counters.drive_id, sentence, is_repairable)

@@ -28,6 +28,7 @@ class FindingKind(StrEnum):
     FOLDER_CYCLE = "folder_cycle"
     # content
     REVISION_GONE = "revision_gone"
+    HEAD_WRONG = "head_wrong"
     MANIFEST_GONE = "manifest_gone"
     MANIFEST_DAMAGED = "manifest_damaged"
     SEGMENT_GONE = "segment_gone"
@@ -83,6 +84,8 @@ REMEDIES: Final[dict[FindingKind, str]] = {
     FindingKind.NODE_WITHOUT_NAME: "Run with --repair: it goes to the top of the drive.",
     FindingKind.FOLDER_CYCLE: "Run with --repair: it goes to the top of the drive.",
     FindingKind.REVISION_GONE: _RESTORE,
+    FindingKind.HEAD_WRONG: "Run with --repair for those that can be told from their manifest; "
+    "for others restore the database from its backup.",
     FindingKind.MANIFEST_GONE: "Run with --repair for those that can be made again; for others "
     "restore the database from its backup.",
     FindingKind.MANIFEST_DAMAGED: _RESTORE,

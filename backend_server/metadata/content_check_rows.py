@@ -3,8 +3,9 @@
 from collections.abc import Collection, Iterator, Sequence
 from typing import Final, NamedTuple
 
-from sqlalchemy import Connection, and_, bindparam, func, select, tuple_
+from sqlalchemy import Connection, and_, bindparam, func, select, tuple_, update
 
+from backend_server.domain.check_content import HeadDescription, HeadFacts
 from backend_server.metadata.bulk import BulkInsert, in_lists
 from backend_server.metadata.manifest_rows import ManifestRow
 from backend_server.metadata.tables import manifests, nodes, revisions, segments
@@ -32,11 +33,6 @@ class RevisionRow(NamedTuple):
     has_manifest: bool
     is_head: bool
     embedded: bytes
-
-
-class HeadRow(NamedTuple):
-    node_id: int
-    revision: int
 
 
 _MANIFESTS: Final = (
@@ -93,7 +89,18 @@ _REVISIONS: Final = (
     .limit(BATCH_ROWS)
 )
 _HEADS: Final = (
-    select(nodes.c.node_id, nodes.c.revision, revisions.c.manifest_id == nodes.c.manifest_id)
+    select(
+        nodes.c.node_id,
+        nodes.c.revision,
+        nodes.c.manifest_id,
+        nodes.c.size_bytes,
+        nodes.c.charged_bytes,
+        nodes.c.entries,
+        revisions.c.manifest_id,
+        manifests.c.size_bytes,
+        manifests.c.charged_bytes,
+        manifests.c.entries,
+    )
     .select_from(
         nodes.outerjoin(
             revisions,
@@ -101,6 +108,12 @@ _HEADS: Final = (
                 revisions.c.drive_id == nodes.c.drive_id,
                 revisions.c.node_id == nodes.c.node_id,
                 revisions.c.revision == nodes.c.revision,
+            ),
+        ).outerjoin(
+            manifests,
+            and_(
+                manifests.c.drive_id == nodes.c.drive_id,
+                manifests.c.manifest_id == nodes.c.manifest_id,
             ),
         )
     )
@@ -156,13 +169,35 @@ def load_revision_batch(
     return [RevisionRow(row[0], row[1], row[2], bool(row[3]), bool(row[4]), row[5]) for row in rows]
 
 
-def load_head_batch(
-    connection: Connection, drive_id: DriveId, after: int
-) -> tuple[list[HeadRow], int]:
-    """Return those of the next heads that are no revision, and where to go on; 0: the end."""
-    rows = connection.execute(_HEADS, {"drive_id": drive_id, "after": after}).all()
-    wrong = [HeadRow(row[0], row[1]) for row in rows if not row[2]]
-    return wrong, rows[-1][0] if len(rows) == BATCH_ROWS else 0
+def load_head_batch(connection: Connection, drive_id: DriveId, after: int) -> list[HeadFacts]:
+    """Return the next live files behind node `after` that have content, at most BATCH_ROWS."""
+    rows = connection.execute(_HEADS, {"drive_id": drive_id, "after": after})
+    return [
+        HeadFacts(
+            row[0],
+            row[1],
+            row[2],
+            HeadDescription(row[3], row[4], row[5]),
+            row[6],
+            None if row[7] is None else HeadDescription(row[7], row[8], row[9]),
+        )
+        for row in rows.all()
+    ]
+
+
+def describe_head(
+    connection: Connection, drive_id: DriveId, node_id: int, right: HeadDescription
+) -> None:
+    """Write how a node's row describes its head."""
+    connection.execute(
+        update(nodes)
+        .where(nodes.c.drive_id == drive_id, nodes.c.node_id == node_id)
+        .values(
+            size_bytes=right.size_bytes,
+            charged_bytes=right.charged_bytes,
+            entries=right.entries,
+        )
+    )
 
 
 def store_embedded_manifest(

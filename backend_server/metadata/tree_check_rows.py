@@ -230,26 +230,52 @@ def repair_names(
     )
     for sequence, change in numbered:
         if change.node_id:
-            connection.execute(
-                update(nodes)
-                .where(nodes.c.drive_id == drive_id, nodes.c.node_id == change.node_id)
-                .values(sequence=sequence)
-            )
+            _store_sequence(connection, drive_id, change.node_id, sequence)
+    _append_journal(
+        connection,
+        drive_id,
+        [
+            (sequence, EntryKind.PLACED, change.node_id or change.parent)
+            for sequence, change in numbered
+        ],
+        now_ms=now_ms,
+    )
+
+
+def tell_anew(connection: Connection, drive_id: DriveId, node_id: int, *, now_ms: int) -> None:
+    """Let devices hear of a node's row again, as of a change of its attributes."""
+    head = connection.scalar(select(drives.c.head_sequence).where(drives.c.drive_id == drive_id))
+    assert head is not None
+    _store_sequence(connection, drive_id, node_id, head + 1)
+    entry = (head + 1, EntryKind.ATTRIBUTES_SET, node_id)
+    _append_journal(connection, drive_id, [entry], now_ms=now_ms)
+
+
+def _store_sequence(connection: Connection, drive_id: DriveId, node_id: int, sequence: int) -> None:
+    connection.execute(
+        update(nodes)
+        .where(nodes.c.drive_id == drive_id, nodes.c.node_id == node_id)
+        .values(sequence=sequence)
+    )
+
+
+def _append_journal(
+    connection: Connection,
+    drive_id: DriveId,
+    entries: Sequence[tuple[int, EntryKind, int]],
+    *,
+    now_ms: int,
+) -> None:
+    """Write (sequence, kind, node) behind the head, which moves."""
     _STORE_JOURNAL.execute(
         connection,
         [
-            (
-                drive_id,
-                sequence,
-                EntryKind.PLACED.value,
-                change.node_id or change.parent,
-                _NO_DEVICE,
-                now_ms,
-            )
-            for sequence, change in numbered
+            (drive_id, sequence, kind.value, node_id, _NO_DEVICE, now_ms)
+            for sequence, kind, node_id in entries
         ],
     )
-    store_head(connection, drive_id, head + len(numbered))
+    if entries:
+        store_head(connection, drive_id, entries[-1][0])
 
 
 def _free_name(connection: Connection, drive_id: DriveId, node_id: int) -> DentryRepair:

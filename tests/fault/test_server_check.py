@@ -174,6 +174,19 @@ def lose_a_segment(config: ServerConfig) -> None:
     execute(config, "DELETE FROM segments")
 
 
+def describe_a_head_wrongly(config: ServerConfig) -> None:
+    execute(
+        config,
+        f"UPDATE nodes SET entries = x'00' WHERE node_id = {NODE + 2}",
+        f"UPDATE nodes SET size_bytes = 7 WHERE node_id = {NODE + 1}",
+    )
+
+
+def damage_a_chunk_id(config: ServerConfig) -> None:
+    execute(config, "UPDATE chunks SET chunk_id = x'00' WHERE place = 'inline'")
+    execute(config, "UPDATE chunks SET place = 'object', sealed = NULL WHERE chunk_id = x'00'")
+
+
 def lose_a_revision(config: ServerConfig) -> None:
     execute(config, f"DELETE FROM revisions WHERE node_id = {NODE + 1}")
 
@@ -227,6 +240,8 @@ CASES = [
     Case(damage_a_manifest, {"manifest_damaged": 1}, is_repaired=False),
     Case(damage_a_segment, {"segment_damaged": 1}, is_repaired=False),
     Case(lose_a_segment, {"segment_gone": 1}, is_repaired=False),
+    Case(describe_a_head_wrongly, {"head_wrong": 2}),
+    Case(damage_a_chunk_id, {"block_missing": 1, "chunk_unstored": 1}),
     Case(lose_a_revision, {"revision_gone": 1}, is_repaired=False),
     Case(damage_the_keys_of_a_drive, {"drive_keys_unusable": 1}, is_repaired=False),
     Case(lose_the_blocks_of_a_drive, {"blocks_folder_gone": 1}, is_repaired=False),
@@ -289,6 +304,14 @@ async def test_what_lost_its_name_is_found_at_the_top(
         assert answer.answers[0].outcome is Outcome.APPLIED, "the journal goes on"
         assert await device.fetch_plain(*content.chunks) == content.chunks
     assert check(config).code == 0
+
+
+async def test_quotas_are_summed_after_what_they_sum_is_right(config: ServerConfig) -> None:
+    await filled(config)
+    execute(config, f"UPDATE nodes SET charged_bytes = 7 WHERE node_id = {NODE + 1}")
+    assert check(config).kinds == {"head_wrong": 1, "quota_wrong": 1}
+    assert check(config, "--repair").repaired == {"head_wrong": 1}
+    assert check(config).kinds == {}
 
 
 async def test_a_damaged_block_is_moved_aside_not_deleted(config: ServerConfig) -> None:

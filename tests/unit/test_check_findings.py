@@ -14,12 +14,19 @@ from backend_server.domain.check_blocks import (
     returned_block,
 )
 from backend_server.domain.check_content import (
+    HeadDescription,
+    HeadFacts,
     entries_of_embedded,
     entries_of_segment,
+    find_head_fault,
     find_segmented_fault,
     gone_manifest,
 )
-from backend_server.domain.check_counters import DriveCounters, find_counter_faults
+from backend_server.domain.check_counters import (
+    DriveCounters,
+    find_journal_faults,
+    find_quota_faults,
+)
 from backend_server.domain.check_tree import (
     DentryFacts,
     DentryRepair,
@@ -83,7 +90,7 @@ NEW = replace(
     ],
 )
 def test_counters(counters: DriveCounters, kinds: list[FindingKind]) -> None:
-    findings = find_counter_faults(counters)
+    findings = [*find_journal_faults(counters), *find_quota_faults(counters)]
     assert [finding.kind for finding in findings] == kinds
     for finding in findings:
         assert finding.is_repairable == (finding.kind is not FindingKind.JOURNAL_GAP)
@@ -299,6 +306,39 @@ def test_segmented_manifests(
     assert len(SEGMENT_IDS) > 2
     finding = find_segmented_fault(DRIVE, manifest_id_of(LONG), b"".join(segment_ids), set(present))
     assert (None if finding is None else finding.kind) == kind
+
+
+EMBEDDED = HeadDescription(306, 306, pack_entries(ENTRIES))
+IN_SEGMENTS = HeadDescription(59_900, 59_900, b"")
+EMPTY = HeadDescription(0, 0, b"")
+HEAD = HeadFacts(5, 6, manifest_id_of(ENTRIES), EMBEDDED, manifest_id_of(ENTRIES), EMBEDDED)
+LONG_HEAD = HeadFacts(5, 6, manifest_id_of(LONG), IN_SEGMENTS, manifest_id_of(LONG), IN_SEGMENTS)
+EMPTY_HEAD = HeadFacts(5, 6, b"", EMPTY, b"", None)
+ODD = replace(EMBEDDED, entries=pack_entries(ENTRIES[:2]))
+
+
+@pytest.mark.parametrize(
+    ("head", "kind", "right"),
+    [
+        (HEAD, None, None),
+        (LONG_HEAD, None, None),
+        (EMPTY_HEAD, None, None),
+        (replace(HEAD, manifest=None), None, None),
+        (replace(HEAD, revision_manifest=None), FindingKind.REVISION_GONE, None),
+        (replace(HEAD, revision_manifest=b"o" * 32), FindingKind.REVISION_GONE, None),
+        (replace(HEAD, described=ODD), FindingKind.HEAD_WRONG, EMBEDDED),
+        (replace(HEAD, described=EMPTY), FindingKind.HEAD_WRONG, EMBEDDED),
+        (replace(HEAD, manifest=ODD), FindingKind.HEAD_WRONG, None),
+        (replace(LONG_HEAD, described=EMBEDDED), FindingKind.HEAD_WRONG, IN_SEGMENTS),
+        (replace(EMPTY_HEAD, described=EMBEDDED), FindingKind.HEAD_WRONG, EMPTY),
+    ],
+)
+def test_heads(head: HeadFacts, kind: FindingKind | None, right: HeadDescription | None) -> None:
+    fault = find_head_fault(DRIVE, head)
+    assert (None if fault is None else fault.finding.kind) == kind
+    if fault is not None:
+        assert fault.right == right
+        assert fault.finding.is_repairable == (right is not None)
 
 
 def test_segments() -> None:

@@ -32,7 +32,7 @@ from backend_server.metadata.block_check_rows import (
 )
 from backend_server.metadata.block_rows import PlacedObject, mark_unstored, place_objects
 from backend_server.protocol.blocks import BlockMalformed, decode_block
-from backend_server.protocol.identity import ChunkId, DriveId, chunk_id_of
+from backend_server.protocol.identity import DIGEST_BYTES, ChunkId, DriveId, chunk_id_of
 from backend_server.services.drive_keys import (
     DataKeyUnknown,
     DriveKeys,
@@ -121,6 +121,8 @@ def _find_object(
     recorded: RecordedBlock,
 ) -> FoundBlock | None:
     object_id = ObjectId(drive_id, row.chunk_id, row.generation)
+    if len(row.chunk_id) != DIGEST_BYTES:
+        return None  # A row that is no chunk's.
     size_bytes = around.folder.size_of(object_id)
     if size_bytes is None:
         return None

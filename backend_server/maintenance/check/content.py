@@ -17,7 +17,6 @@ from backend_server.domain.check_content import (
     entries_of_segment,
     find_segmented_fault,
     gone_manifest,
-    gone_revision,
     split_ids,
     unstored_chunk,
 )
@@ -27,7 +26,6 @@ from backend_server.maintenance.check.surroundings import Surroundings
 from backend_server.metadata.chunk_rows import load_stored_lengths
 from backend_server.metadata.content_check_rows import (
     RevisionRow,
-    load_head_batch,
     load_manifest_batch,
     load_present_segments,
     load_revision_batch,
@@ -78,7 +76,6 @@ async def check_content(around: Surroundings, drive_id: DriveId) -> None:
                 break
             after = batch.last
     await _check_revisions(around, drive_id)
-    await _check_heads(around, drive_id)
     await losses.list_all()
 
 
@@ -161,15 +158,3 @@ async def _found_gone(around: Surroundings, drive_id: DriveId, row: RevisionRow)
             )
         )
     around.report.add(finding, is_repaired=is_repaired)
-
-
-async def _check_heads(around: Surroundings, drive_id: DriveId) -> None:
-    after = 0
-    while True:
-        wrong, after = await around.database.read(
-            partial(load_head_batch, drive_id=drive_id, after=after)
-        )
-        for head in wrong:
-            around.report.add(gone_revision(drive_id, head.node_id, head.revision))
-        if not after:
-            return

@@ -6,7 +6,8 @@ from backend_server.domain.findings import Finding, FindingKind
 from backend_server.maintenance.check.blocks import check_blocks
 from backend_server.maintenance.check.blocks_folder import check_files, check_unknown_drives
 from backend_server.maintenance.check.content import check_content
-from backend_server.maintenance.check.counters import check_counters
+from backend_server.maintenance.check.counters import check_journal, check_quota
+from backend_server.maintenance.check.heads import check_heads
 from backend_server.maintenance.check.keys import load_keys
 from backend_server.maintenance.check.surroundings import Surroundings
 from backend_server.maintenance.check.tree import check_tree
@@ -47,8 +48,11 @@ async def _check_all(around: Surroundings) -> None:
 
 
 async def _check_drive(around: Surroundings, drive_id: DriveId) -> None:
-    around.progress.begin(f"{drive_id}: counters")
-    await check_counters(around, drive_id)
+    around.progress.begin(f"{drive_id}: journal")
+    await check_journal(around, drive_id)
+    around.progress.begin(f"{drive_id}: heads")
+    await check_heads(around, drive_id)
+    await check_quota(around, drive_id)
     around.progress.begin(f"{drive_id}: names and nodes")
     await check_tree(around, drive_id)
     keys = await load_keys(around, drive_id)
