@@ -6,7 +6,7 @@ from typing import Any, Final, NamedTuple
 from sqlalchemy import Connection, Integer, Select, bindparam, delete, func, literal_column, select
 
 from backend_server.metadata.bulk import BulkInsert, in_lists
-from backend_server.metadata.tables import chunks, lost_chunks
+from backend_server.metadata.tables import lost_chunks
 from backend_server.protocol.identity import ChunkId, DriveId
 
 
@@ -39,7 +39,6 @@ _PAGE: Final = (
     .limit(bindparam("count_max"))
 )
 _LIST: Final = BulkInsert(lost_chunks, on_conflict="keep")
-_EXPECT: Final = BulkInsert(chunks, on_conflict="keep")
 
 
 def has_lost_chunks(connection: Connection, drive_id: DriveId) -> bool:
@@ -81,15 +80,7 @@ def load_lost_among(
 def list_lost(
     connection: Connection, drive_id: DriveId, lost: Iterable[LostChunk], *, now_ms: int
 ) -> None:
-    """Say that chunks are lost; one that has no row in `chunks` gets one that expects it."""
-    lost = list(lost)
-    _EXPECT.execute(
-        connection,
-        [
-            (drive_id, chunk.chunk_id, chunk.length, "expected", 0, 0, 0, None, None, None)
-            for chunk in lost
-        ],
-    )
+    """Say that chunks are lost. Those that are listed already stay as they are."""
     _LIST.execute(
         connection,
         [

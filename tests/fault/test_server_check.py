@@ -167,7 +167,8 @@ def damage_a_manifest(config: ServerConfig) -> None:
 
 
 def damage_a_segment(config: ServerConfig) -> None:
-    execute(config, "UPDATE segments SET entries = zeroblob(40)")
+    first = "(SELECT min(segment_id) FROM segments)"
+    execute(config, f"UPDATE segments SET entries = zeroblob(40) WHERE segment_id = {first}")
 
 
 def lose_a_segment(config: ServerConfig) -> None:
@@ -304,6 +305,22 @@ async def test_what_lost_its_name_is_found_at_the_top(
         assert answer.answers[0].outcome is Outcome.APPLIED, "the journal goes on"
         assert await device.fetch_plain(*content.chunks) == content.chunks
     assert check(config).code == 0
+
+
+async def test_a_head_that_was_set_right_is_told_to_devices(config: ServerConfig) -> None:
+    await filled(config)
+    async with running(config) as device:
+        describe_a_head_wrongly(config)
+        page = decode((await device.get(device.path("snapshot"))).content, ChangesPage)
+        wrong = {node.node_id: node.entries for node in page.nodes}
+    assert check(config, "--repair").code == 0
+    async with running(config) as device:
+        answer = await device.get(device.path("changes"), cursor=page.cursor)
+        changes = decode(answer.content, ChangesPage)
+        right = {node.node_id: node for node in changes.nodes}
+        assert right.keys() == {NODE + 1, NODE + 2}
+        assert right[NODE + 2].entries != wrong[NODE + 2]
+        assert right[NODE + 1].size_bytes > 7
 
 
 async def test_quotas_are_summed_after_what_they_sum_is_right(config: ServerConfig) -> None:

@@ -91,7 +91,7 @@ Index("ix_chunks_stored_at", chunks.c.drive_id, chunks.c.stored_at_ms)
 # Lost chunks
 #
 # Chunks that a revision names and whose block is gone or damaged, as `mountfs-server check
-# --repair` found; their row in `chunks` says 'expected' again, so that nobody relies on it. A
+# --repair` found; their row in `chunks`, if any, says 'expected' again: nobody relies on it. A
 # device that still has one may send it under any upload, and with that the row here goes.
 # `node_id` and `revision` are of one revision that names the chunk, a head if there is one.
 lost_chunks = Table(
