@@ -68,26 +68,26 @@ def find_dentry_faults(drive_id: str, rows: Iterable[DentryFacts]) -> list[TreeF
     """
     faults = []
     for row in rows:
+        is_target_live = row.node_kind not in (None, NodeKind.REMOVED)
+        if is_target_live and row.parent_kind == NodeKind.FOLDER and row.node_id != ROOT_NODE:
+            continue
         subject = f"{row.parent}/{_shown(row.name)}"
-        removed = (DentryRepair(row.parent, row.name, 0),)
-        if row.node_kind in (None, NodeKind.REMOVED):
+        is_repairable = True
+        if not is_target_live:
             is_repairable = row.node_kind is not None or not row.node_has_revisions
             state = "is removed" if row.node_kind is not None else "is not there"
             kept = "" if is_repairable else " Its revisions are: restore the database."
             sentence = f"The name {subject} leads to node {row.node_id}, which {state}.{kept}"
             kind = FindingKind.DENTRY_DANGLING
         elif row.parent_kind != NodeKind.FOLDER:
-            is_repairable = True
             sentence = f"The name {subject} of node {row.node_id} is in no folder that exists."
             kind = FindingKind.PARENT_GONE
-        elif row.node_id == ROOT_NODE:
-            is_repairable = True
+        else:
             sentence = f"The name {subject} leads to the top of the drive, which has no name."
             kind = FindingKind.FOLDER_LINKED_TWICE
-        else:
-            continue
+        removed = (DentryRepair(row.parent, row.name, 0),) if is_repairable else ()
         finding = Finding(kind, drive_id, subject, sentence, is_repairable)
-        faults.append(TreeFault(finding, removed if is_repairable else ()))
+        faults.append(TreeFault(finding, removed))
     return faults
 
 

@@ -93,6 +93,16 @@ _NODES: Final = (
     .order_by(nodes.c.node_id)
     .limit(BATCH_ROWS)
 )
+_FOLDERS: Final = (
+    select(nodes.c.node_id)
+    .where(
+        nodes.c.drive_id == bindparam("drive_id"),
+        nodes.c.node_id > bindparam("after"),
+        nodes.c.kind == NodeKind.FOLDER.value,
+    )
+    .order_by(nodes.c.node_id)
+    .limit(BATCH_ROWS)
+)
 _LINKS: Final = (
     select(dentries.c.node_id, dentries.c.parent, dentries.c.name, dentries.c.sequence)
     .select_from(
@@ -174,6 +184,11 @@ def load_node_batch(connection: Connection, drive_id: DriveId, after: int) -> li
     """Return the next live nodes behind `after`, at most BATCH_ROWS."""
     rows = connection.execute(_NODES, {"drive_id": drive_id, "after": after})
     return [NodeFacts(*row) for row in rows.all()]
+
+
+def load_folder_batch(connection: Connection, drive_id: DriveId, after: int) -> list[int]:
+    """Return the next folders behind `after`, at most BATCH_ROWS."""
+    return list(connection.scalars(_FOLDERS, {"drive_id": drive_id, "after": after}))
 
 
 def load_folder_links(

@@ -17,6 +17,7 @@ from backend_server.domain.findings import Finding, FindingKind
 from backend_server.maintenance.check.surroundings import Surroundings
 from backend_server.metadata.tree_check_rows import (
     load_dentry_batch,
+    load_folder_batch,
     load_folder_links,
     load_node_batch,
     load_root_kind,
@@ -123,15 +124,14 @@ def _scan_cycles(
 ) -> Iterator[TreeFault]:
     parents = FolderParents()
     after = 0
-    while batch := load_node_batch(connection, drive_id, after):
-        folders = [row.node_id for row in batch if row.kind == NodeKind.FOLDER]
+    while folders := load_folder_batch(connection, drive_id, after):
         links = load_folder_links(connection, drive_id, folders)
         for folder_id in folders:
             if folder_id in links:
                 newest = max(links[folder_id], key=lambda link: link.sequence)
                 parents.add(folder_id, newest.parent)
-        around.progress.advance(len(batch))
-        after = batch[-1].node_id
+        around.progress.advance(len(folders))
+        after = folders[-1]
     for cycle in parents.cycles():
         [link] = load_folder_links(connection, drive_id, cycle[:1])[cycle[0]][-1:]
         yield cycle_fault(drive_id, cycle, link)
