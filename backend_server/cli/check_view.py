@@ -94,10 +94,10 @@ def shown_progress(console: Console) -> Iterator[CheckProgress]:
 class _ShownProgress:
     def __init__(self, progress: Progress) -> None:
         self._progress = progress
-        self._task: Any = progress.add_task("")
+        self._task: Any = progress.add_task("checking", total=None)
 
     def begin(self, what: str) -> None:
-        self._progress.reset(self._task, description=f"checking {what}")
+        self._progress.reset(self._task, total=None, description=f"checking {what}:")
 
     def advance(self, count: int) -> None:
         self._progress.advance(self._task, count)

@@ -4,6 +4,7 @@
     surroundings.py   what every part is given
     report.py         what was found, bounded, and what became of it
     keys.py           the keys of each drive, as far as they can be had
+    revisions.py      each has its manifest
     heads.py          what the row of each file says of its content
     counters.py       quota, head and journal of a drive
     tree.py           its names and nodes

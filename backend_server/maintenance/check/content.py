@@ -1,7 +1,7 @@
 """Manifests and segments of a drive, and the chunks that they name.
 
 Every row is looked at once, however many revisions share it: a segment for itself, a manifest for
-its segments, a revision for its manifest.
+its segments.
 """
 
 from collections.abc import Iterable
@@ -16,7 +16,6 @@ from backend_server.domain.check_content import (
     entries_of_embedded,
     entries_of_segment,
     find_segmented_fault,
-    gone_manifest,
     split_ids,
     unstored_chunk,
 )
@@ -25,12 +24,9 @@ from backend_server.maintenance.check.losses import Losses
 from backend_server.maintenance.check.surroundings import Surroundings
 from backend_server.metadata.chunk_rows import load_stored_lengths
 from backend_server.metadata.content_check_rows import (
-    RevisionRow,
     load_manifest_batch,
     load_present_segments,
-    load_revision_batch,
     load_segment_batch,
-    store_embedded_manifest,
 )
 from backend_server.metadata.lost_rows import load_lost_among
 from backend_server.protocol.identity import ChunkId, DriveId
@@ -50,9 +46,9 @@ class _Batch(NamedTuple):
 
 
 async def check_content(around: Surroundings, drive_id: DriveId) -> None:
-    """Hold segments, manifests and revisions against their ids, and chunks against their rows.
+    """Hold segments and manifests against their ids, and chunks against their rows.
 
-    A repair lists what is not stored as lost, and makes a manifest again that its node still has.
+    A repair lists what is not stored as lost.
     """
     losses = Losses(around, drive_id)
     seen: set[ChunkId] = set()
@@ -75,7 +71,6 @@ async def check_content(around: Surroundings, drive_id: DriveId) -> None:
             if not batch.last:
                 break
             after = batch.last
-    await _check_revisions(around, drive_id)
     await losses.list_all()
 
 
@@ -128,33 +123,3 @@ def _load_unstored(connection: Connection, drive_id: DriveId, named: set[ChunkId
     """Return those of `named` that are not stored, and not known to be lost, by id."""
     unstored = named - load_stored_lengths(connection, drive_id, list(named)).keys()
     return sorted(unstored - load_lost_among(connection, drive_id, list(unstored)).keys())
-
-
-async def _check_revisions(around: Surroundings, drive_id: DriveId) -> None:
-    after = (0, -1)
-    while True:
-        rows = await around.database.read(
-            partial(load_revision_batch, drive_id=drive_id, after=after)
-        )
-        if not rows:
-            return
-        for row in rows:
-            if not row.has_manifest:
-                await _found_gone(around, drive_id, row)
-        around.progress.advance(len(rows))
-        after = (rows[-1].node_id, rows[-1].revision)
-
-
-async def _found_gone(around: Surroundings, drive_id: DriveId, row: RevisionRow) -> None:
-    finding = gone_manifest(drive_id, row.node_id, row.revision, row.manifest_id, row.embedded)
-    is_repaired = around.options.is_repairing and finding.is_repairable
-    if is_repaired:
-        await around.database.write(
-            partial(
-                store_embedded_manifest,
-                drive_id=drive_id,
-                manifest_id=row.manifest_id,
-                packed=row.embedded,
-            )
-        )
-    around.report.add(finding, is_repaired=is_repaired)

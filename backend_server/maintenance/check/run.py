@@ -9,6 +9,7 @@ from backend_server.maintenance.check.content import check_content
 from backend_server.maintenance.check.counters import check_journal, check_quota
 from backend_server.maintenance.check.heads import check_heads
 from backend_server.maintenance.check.keys import load_keys
+from backend_server.maintenance.check.revisions import check_revisions
 from backend_server.maintenance.check.surroundings import Surroundings
 from backend_server.maintenance.check.tree import check_tree
 from backend_server.metadata.errors import MetadataCorrupt
@@ -50,7 +51,8 @@ async def _check_all(around: Surroundings) -> None:
 async def _check_drive(around: Surroundings, drive_id: DriveId) -> None:
     around.progress.begin(f"{drive_id}: journal")
     await check_journal(around, drive_id)
-    around.progress.begin(f"{drive_id}: heads")
+    around.progress.begin(f"{drive_id}: revisions and heads")
+    await check_revisions(around, drive_id)
     await check_heads(around, drive_id)
     await check_quota(around, drive_id)
     around.progress.begin(f"{drive_id}: names and nodes")
