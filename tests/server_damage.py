@@ -137,7 +137,7 @@ def lose_a_long_manifest(config: ServerConfig) -> None:
 
 
 def damage_a_manifest(config: ServerConfig) -> None:
-    execute(config, "UPDATE manifests SET entry_count = 3 WHERE entry_count = 2")
+    execute(config, "UPDATE manifests SET size_bytes = 7 WHERE entry_count = 2")
 
 
 def damage_a_segment(config: ServerConfig) -> None:

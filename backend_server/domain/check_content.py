@@ -133,10 +133,10 @@ class HeadDescription:
 
 @dataclass(frozen=True, slots=True)
 class HeadFacts:
-    """What a node's row says of its head, and what the manifest's row does.
+    """What a node's row says of its head, and what the rows of revision and manifest do.
 
     `revision_manifest` is None if there is no such revision, `manifest` if it has no row; the
-    empty manifest has none.
+    empty manifest has none. `revision_bytes` is size and charge, as the revision's row has them.
     """
 
     node_id: int
@@ -144,6 +144,7 @@ class HeadFacts:
     manifest_id: bytes
     described: HeadDescription
     revision_manifest: bytes | None
+    revision_bytes: tuple[int, int] | None
     manifest: HeadDescription | None
 
 
@@ -158,8 +159,8 @@ class HeadFault:
 def find_head_fault(drive_id: str, head: HeadFacts) -> HeadFault | None:
     """Return what is wrong with how a node describes its head, or None. Pure.
 
-    The manifest's row is believed where its entries are what the id says. That a revision has no
-    manifest is another finding.
+    Entries that are what their id says are believed. Where they are in segments, two rows of three
+    that agree on the size are. What is wrong with the manifest's own row is another finding.
     """
     subject = f"{head.node_id}@{head.revision}"
     if head.revision_manifest != head.manifest_id:
@@ -169,15 +170,28 @@ def find_head_fault(drive_id: str, head: HeadFacts) -> HeadFault | None:
         )
         finding = Finding(FindingKind.REVISION_GONE, drive_id, subject, sentence, False)
         return HeadFault(finding)
-    manifest = head.manifest
-    if head.manifest_id == EMPTY_MANIFEST:
-        manifest = HeadDescription(0, 0, b"")
-    if manifest is None or manifest == head.described:
+    right = _right_description(head)
+    if head.described == right or (right is None and head.manifest is None):
         return None
-    is_known = not manifest.entries or is_manifest(head.manifest_id, manifest.entries)
     sentence = f"The row of node {head.node_id} does not describe revision {head.revision} rightly."
-    finding = Finding(FindingKind.HEAD_WRONG, drive_id, subject, sentence, is_known)
-    return HeadFault(finding, manifest if is_known else None)
+    is_known = right is not None
+    return HeadFault(Finding(FindingKind.HEAD_WRONG, drive_id, subject, sentence, is_known), right)
+
+
+def _right_description(head: HeadFacts) -> HeadDescription | None:
+    """Return how the head is to be described, None if that cannot be told."""
+    if head.manifest_id == EMPTY_MANIFEST:
+        return HeadDescription(0, 0, b"")
+    for described in (head.manifest, head.described):
+        if described is not None and is_manifest(head.manifest_id, described.entries):
+            entries = unpack_entries(described.entries)
+            return HeadDescription(size_of(entries), charged_size_of(entries), described.entries)
+    if head.manifest is None or head.manifest.entries:
+        return None
+    sizes = [(each.size_bytes, each.charged_bytes) for each in (head.manifest, head.described)]
+    if head.revision_bytes is not None and head.revision_bytes in sizes:
+        return HeadDescription(*head.revision_bytes, b"")
+    return HeadDescription(*sizes[0], b"") if sizes[0] == sizes[1] else None
 
 
 def unstored_chunk(drive_id: str, chunk_id: bytes) -> Finding:

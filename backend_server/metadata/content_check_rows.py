@@ -97,6 +97,8 @@ _HEADS: Final = (
         nodes.c.charged_bytes,
         nodes.c.entries,
         revisions.c.manifest_id,
+        revisions.c.size_bytes,
+        revisions.c.charged_bytes,
         manifests.c.size_bytes,
         manifests.c.charged_bytes,
         manifests.c.entries,
@@ -179,7 +181,8 @@ def load_head_batch(connection: Connection, drive_id: DriveId, after: int) -> li
             row[2],
             HeadDescription(row[3], row[4], row[5]),
             row[6],
-            None if row[7] is None else HeadDescription(row[7], row[8], row[9]),
+            None if row[7] is None else (row[7], row[8]),
+            None if row[9] is None else HeadDescription(row[9], row[10], row[11]),
         )
         for row in rows.all()
     ]

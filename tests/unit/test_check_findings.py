@@ -311,10 +311,16 @@ def test_segmented_manifests(
 EMBEDDED = HeadDescription(306, 306, pack_entries(ENTRIES))
 IN_SEGMENTS = HeadDescription(59_900, 59_900, b"")
 EMPTY = HeadDescription(0, 0, b"")
-HEAD = HeadFacts(5, 6, manifest_id_of(ENTRIES), EMBEDDED, manifest_id_of(ENTRIES), EMBEDDED)
-LONG_HEAD = HeadFacts(5, 6, manifest_id_of(LONG), IN_SEGMENTS, manifest_id_of(LONG), IN_SEGMENTS)
-EMPTY_HEAD = HeadFacts(5, 6, b"", EMPTY, b"", None)
+HEAD = HeadFacts(
+    5, 6, manifest_id_of(ENTRIES), EMBEDDED, manifest_id_of(ENTRIES), (306, 306), EMBEDDED
+)
+LONG_HEAD = HeadFacts(
+    5, 6, manifest_id_of(LONG), IN_SEGMENTS, manifest_id_of(LONG), (59_900, 59_900), IN_SEGMENTS
+)
+EMPTY_HEAD = HeadFacts(5, 6, b"", EMPTY, b"", (0, 0), None)
 ODD = replace(EMBEDDED, entries=pack_entries(ENTRIES[:2]))
+LARGER = replace(EMBEDDED, size_bytes=307)
+LONGER = replace(IN_SEGMENTS, charged_bytes=1)
 
 
 @pytest.mark.parametrize(
@@ -324,13 +330,30 @@ ODD = replace(EMBEDDED, entries=pack_entries(ENTRIES[:2]))
         (LONG_HEAD, None, None),
         (EMPTY_HEAD, None, None),
         (replace(HEAD, manifest=None), None, None),
+        (replace(LONG_HEAD, manifest=None), None, None),
         (replace(HEAD, revision_manifest=None), FindingKind.REVISION_GONE, None),
         (replace(HEAD, revision_manifest=b"o" * 32), FindingKind.REVISION_GONE, None),
+        # the node's row is wrong
         (replace(HEAD, described=ODD), FindingKind.HEAD_WRONG, EMBEDDED),
         (replace(HEAD, described=EMPTY), FindingKind.HEAD_WRONG, EMBEDDED),
-        (replace(HEAD, manifest=ODD), FindingKind.HEAD_WRONG, None),
+        (replace(HEAD, described=LARGER), FindingKind.HEAD_WRONG, EMBEDDED),
         (replace(LONG_HEAD, described=EMBEDDED), FindingKind.HEAD_WRONG, IN_SEGMENTS),
+        (replace(LONG_HEAD, described=LONGER), FindingKind.HEAD_WRONG, IN_SEGMENTS),
         (replace(EMPTY_HEAD, described=EMBEDDED), FindingKind.HEAD_WRONG, EMPTY),
+        # the manifest's row is wrong, and must not spread
+        (replace(HEAD, manifest=ODD), None, None),
+        (replace(HEAD, manifest=LARGER), None, None),
+        (replace(LONG_HEAD, manifest=LONGER), None, None),
+        # the revision's row is wrong
+        (replace(HEAD, revision_bytes=(1, 1)), None, None),
+        (replace(LONG_HEAD, revision_bytes=(1, 1)), None, None),
+        # nobody knows
+        (replace(HEAD, manifest=ODD, described=ODD), FindingKind.HEAD_WRONG, None),
+        (
+            replace(LONG_HEAD, described=LONGER, revision_bytes=(1, 1)),
+            FindingKind.HEAD_WRONG,
+            None,
+        ),
     ],
 )
 def test_heads(head: HeadFacts, kind: FindingKind | None, right: HeadDescription | None) -> None:

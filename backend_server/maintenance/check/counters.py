@@ -12,7 +12,8 @@ from backend_server.domain.check_counters import (
 )
 from backend_server.domain.findings import Finding
 from backend_server.maintenance.check.surroundings import Surroundings
-from backend_server.metadata.tree_check_rows import load_counters, store_head, store_quota
+from backend_server.metadata.tree_check_rows import load_counters
+from backend_server.metadata.tree_repair_rows import store_head, store_quota
 from backend_server.protocol.identity import DriveId
 
 

@@ -7,7 +7,7 @@ from sqlalchemy import Connection
 from backend_server.domain.check_content import HeadDescription, find_head_fault
 from backend_server.maintenance.check.surroundings import Surroundings
 from backend_server.metadata.content_check_rows import describe_head, load_head_batch
-from backend_server.metadata.tree_check_rows import tell_anew
+from backend_server.metadata.tree_repair_rows import tell_anew
 from backend_server.protocol.identity import DriveId
 
 

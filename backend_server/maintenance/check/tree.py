@@ -21,8 +21,8 @@ from backend_server.metadata.tree_check_rows import (
     load_folder_links,
     load_node_batch,
     load_root_kind,
-    repair_names,
 )
+from backend_server.metadata.tree_repair_rows import repair_names
 from backend_server.protocol.identity import DriveId
 from backend_server.protocol.messages import NodeKind
 
