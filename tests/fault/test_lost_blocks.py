@@ -28,6 +28,7 @@ from backend_server.protocol.messages import (
     decode,
 )
 from check_kit import (
+    OLD_S,
     Content,
     check,
     content_of,
@@ -35,6 +36,7 @@ from check_kit import (
     filled,
     load_lost,
     object_of,
+    objects_of,
     query,
     running,
 )
@@ -271,3 +273,18 @@ async def test_content_whose_segment_is_gone_fails_alone(config: ServerConfig) -
         found = decode(answer.content, ManifestsAnswer).manifests
         assert [bool(each.entries) for each in found] == [False, True, True]
         assert found[0].error == ErrorCode.MANIFEST_UNKNOWN
+
+
+async def test_a_block_whose_row_was_lost_is_found_again(config: ServerConfig) -> None:
+    """Its object looks like nobody's, and must not be removed."""
+    content = await filled(config)
+    execute(config, "DELETE FROM chunks WHERE place = 'object'")
+    for path in objects_of(config):
+        os.utime(path, (0, path.stat().st_mtime - OLD_S))
+    done = check(config, "--repair")
+    count = len(content.large) + len(content.middle)
+    assert (done.code, done.repaired) == (0, {"chunk_unstored": count, "block_returned": count})
+    async with running(config) as device:
+        assert await device.fetch_plain(*content.chunks) == content.chunks
+    done = check(config)
+    assert (done.code, done.kinds, done.answer["awaited_chunks"]) == (0, {}, 0)
