@@ -50,6 +50,7 @@ from backend_server.services.fetch_manifests import FetchManifests
 from backend_server.services.key_wrap import MasterKey
 from backend_server.services.load_account import LoadAccount
 from backend_server.services.load_changes import LoadChanges
+from backend_server.services.load_lost_blocks import LoadLostBlocks
 from backend_server.services.load_snapshot_page import LoadSnapshotPage
 from backend_server.services.log_in import LogIn, LogInLimits
 from backend_server.services.passwords import Passwords
@@ -179,6 +180,7 @@ async def build_app(config: ServerConfig, *, seams: Seams | None = None) -> Serv
             database, store, vault, threads=codec_threads, clock_ms=seams.clock_ms
         ),
         fetch_blocks=FetchBlocks(database, vault, threads=codec_threads),
+        load_lost_blocks=LoadLostBlocks(database),
         fetch_manifests=FetchManifests(database),
         commit_operations=CommitOperations(
             database, vault, hub, threads=codec_threads, clock_ms=seams.clock_ms

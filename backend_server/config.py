@@ -5,6 +5,7 @@
     DATA/metadata.db             the database
     DATA/blocks/                 the block store
     DATA/serve.lock              held by the process that serves DATA
+    DATA/quarantine/             damaged blocks that a repair moved aside
 
 The environment is read here and nowhere else: `MOUNTFS_SERVER_DATA`, `_CONFIG`, `_LISTEN` and
 `_MASTER_KEY_FILE` stand for the flags and settings of these names.
@@ -99,6 +100,10 @@ class ServerConfig:
     @property
     def blocks_folder(self) -> Path:
         return self.data / "blocks"
+
+    @property
+    def quarantine_folder(self) -> Path:
+        return self.data / "quarantine"
 
     @property
     def lock_file(self) -> Path:

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from litestar import Request, Response, post
+from litestar import Request, Response, get, post
 from litestar.handlers import HTTPRouteHandler
 from litestar.params import FromPath, FromQuery
 from litestar.types import ASGIApp
@@ -15,7 +15,13 @@ from backend_server.domain.refusals import Refusal
 from backend_server.protocol.errors import ErrorCode
 from backend_server.protocol.identity import DriveId, UploadId
 from backend_server.protocol.limits import BLOCKS_BODY_BYTES_MAX, MIB
-from backend_server.protocol.messages import FRAMES, MSGPACK, BlocksAnswer, FetchRequest
+from backend_server.protocol.messages import (
+    FRAMES,
+    MSGPACK,
+    BlocksAnswer,
+    FetchRequest,
+    LostBlocksPage,
+)
 
 FETCH_REQUEST_BYTES_MAX = 1 * MIB
 """FETCH_CHUNKS_MAX chunks of two ids take less than a third of it."""
@@ -58,4 +64,16 @@ def block_routes(use_cases: UseCases, *, bodies: Bodies) -> list[HTTPRouteHandle
         sender = await use_cases.fetch_blocks(caller, DriveId(drive_id), message)
         return FramesAnswer(sender.send)
 
-    return [receive_blocks, fetch_blocks]
+    @get(
+        "/v1/drives/{drive_id:str}/blocks/lost",
+        operation_class=described(answers=LostBlocksPage, answers_media=MSGPACK),
+    )
+    async def get_lost_blocks(
+        request: Request[Any, Any, Any], drive_id: FromPath[str], after: FromQuery[str] = ""
+    ) -> Response[bytes]:
+        """Return which blocks the server lost; send those that are still at hand."""
+        caller = await caller_of(request, use_cases.authenticate)
+        page = await use_cases.load_lost_blocks(caller, DriveId(drive_id), after)
+        return await bodies.answer_message(request, page)
+
+    return [receive_blocks, fetch_blocks, get_lost_blocks]

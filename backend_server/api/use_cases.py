@@ -11,6 +11,7 @@ from backend_server.services.fetch_blocks import FetchBlocks
 from backend_server.services.fetch_manifests import FetchManifests
 from backend_server.services.load_account import LoadAccount
 from backend_server.services.load_changes import LoadChanges
+from backend_server.services.load_lost_blocks import LoadLostBlocks
 from backend_server.services.load_snapshot_page import LoadSnapshotPage
 from backend_server.services.log_in import LogIn
 from backend_server.services.poll_changes import PollChanges
@@ -32,6 +33,7 @@ class UseCases:
     announce_upload: AnnounceUpload
     receive_blocks: ReceiveBlocks
     fetch_blocks: FetchBlocks
+    load_lost_blocks: LoadLostBlocks
     fetch_manifests: FetchManifests
     commit_operations: CommitOperations
     check_ready: Callable[[], Awaitable[None]]

@@ -6,6 +6,8 @@ holds which chunk is written in `metadata`, and bytes are sealed and opened in `
     block_store.py      the interface and its promises
     errors.py           what can go wrong
     local_folder.py     objects as files of a folder
+    object_files.py     where in the folder an object is
+    folder_inspection.py  the folder looked at from outside, by a check
     memory.py           objects in memory, for tests and simulations
     verifying.py        wrapper: never hands out bytes that do not match their digest
     metered.py          wrapper: counts calls, bytes and seconds

@@ -22,15 +22,14 @@ from typing import Final
 
 from backend_server.blocks.block_store import ObjectFault, ObjectId, ObjectRef, SealedObject
 from backend_server.blocks.errors import StorageFull, StoreUnavailable
+from backend_server.blocks.object_files import INCOMING, object_id_of, path_of, shelf_names
 from backend_server.blocks.worker_threads import Threads
-from backend_server.protocol.identity import ChunkId, DriveId
+from backend_server.protocol.identity import DriveId
 
 SYNC_THREADS: Final = 2
 """Files of one group are synced by so many threads; the journal of the file system takes 2 to 4."""
 _PARALLEL_FROM_OBJECTS: Final = 4
 _FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
-_INCOMING: Final = "incoming"
-_SHELVES: Final = 64
 
 FREE_BYTES_MIN: Final = 64 << 20
 """Left free for the database on the same disk: a full disk must not stop deletes and commits."""
@@ -43,7 +42,7 @@ class LocalFolderStore:
         self, root: Path, *, threads: Threads, free_bytes_min: int = FREE_BYTES_MIN
     ) -> None:
         self._root = root
-        self._incoming = root / _INCOMING
+        self._incoming = root / INCOMING
         self._threads = threads
         self._free_bytes_min = free_bytes_min
         self._sync_pool = ThreadPoolExecutor(SYNC_THREADS, thread_name_prefix="block-sync")
@@ -51,7 +50,7 @@ class LocalFolderStore:
         """Guards the two below. Held while the shelves of a drive are made."""
         self._number = 0
         self._shelved: set[DriveId] = set()
-        with _translated():
+        with translated():
             self._incoming.mkdir(exist_ok=True)
             for left_over in self._incoming.iterdir():
                 left_over.unlink()
@@ -74,8 +73,9 @@ class LocalFolderStore:
         for shelf in await self._threads.run(lambda: _names_in(drive_folder)):
             folder = drive_folder / shelf
             for name in await self._threads.run(lambda folder=folder: _names_in(folder)):  # type: ignore[misc]
-                chunk, _, generation = name.partition(".")
-                yield ObjectId(drive_id, ChunkId(bytes.fromhex(chunk)), int(generation))
+                object_id = object_id_of(drive_id, name)
+                if object_id is not None:
+                    yield object_id
 
     async def check_ready(self) -> None:
         await self._threads.run(lambda: self._check_room(0))
@@ -83,17 +83,12 @@ class LocalFolderStore:
     async def aclose(self) -> None:
         await self._threads.run(self._sync_pool.shutdown)
 
-    def _path_of(self, object_id: ObjectId) -> Path:
-        shelf = f"{object_id.chunk_id[0] % _SHELVES:02x}"
-        name = f"{object_id.chunk_id.hex()}.{object_id.generation}"
-        return self._root / object_id.drive_id / shelf / name
-
     def _put_group(self, objects: Sequence[SealedObject]) -> None:
         """All or, when it raises, nothing of the group that was not there before."""
         staged = [(self._next_incoming(), item) for item in objects]
         placed: list[Path] = []
         try:
-            with _translated():
+            with translated():
                 self._check_room(sum(len(item.sealed) for item in objects))
                 for drive_id in {item.ref.object_id.drive_id for item in objects}:
                     self._make_shelves(drive_id)
@@ -109,12 +104,12 @@ class LocalFolderStore:
                             raise fault
                 folders: set[Path] = set()
                 for path, item in staged:
-                    target = self._path_of(item.ref.object_id)
+                    target = path_of(self._root, item.ref.object_id)
                     if _place(path, target):
                         placed.append(target)
                     folders.add(target.parent)
                 for folder in folders:
-                    _sync_folder(folder)
+                    sync_folder(folder)
         except BaseException:
             for path in (*(path for path, _ in staged), *placed):
                 with suppress(OSError):
@@ -131,21 +126,21 @@ class LocalFolderStore:
         with self._lock:
             if drive_id in self._shelved:
                 return
-            for shelf in range(_SHELVES):
-                (self._root / drive_id / f"{shelf:02x}").mkdir(parents=True, exist_ok=True)
-            _sync_folder(self._root / drive_id)
-            _sync_folder(self._root)
+            for shelf in shelf_names():
+                (self._root / drive_id / shelf).mkdir(parents=True, exist_ok=True)
+            sync_folder(self._root / drive_id)
+            sync_folder(self._root)
             self._shelved.add(drive_id)
 
     def _check_room(self, size_bytes: int) -> None:
-        with _translated():
+        with translated():
             room = os.statvfs(self._root)
         if room.f_bavail * room.f_frsize < size_bytes + self._free_bytes_min:
             raise StorageFull(f"less than {self._free_bytes_min} bytes would stay free")
 
     def _read(self, object_id: ObjectId) -> bytes | ObjectFault:
         try:
-            return self._path_of(object_id).read_bytes()
+            return path_of(self._root, object_id).read_bytes()
         except FileNotFoundError:
             return ObjectFault.MISSING
         except OSError as error:
@@ -154,9 +149,9 @@ class LocalFolderStore:
             raise StoreUnavailable(str(error)) from error
 
     def _unlink_all(self, object_ids: Sequence[ObjectId]) -> None:
-        with _translated():
+        with translated():
             for object_id in object_ids:
-                self._path_of(object_id).unlink(missing_ok=True)
+                path_of(self._root, object_id).unlink(missing_ok=True)
 
 
 def _write_all(staged: Sequence[tuple[Path, SealedObject]]) -> None:
@@ -188,7 +183,7 @@ def _place(path: Path, target: Path) -> bool:
     return True
 
 
-def _sync_folder(folder: Path) -> None:
+def sync_folder(folder: Path) -> None:
     fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         os.fsync(fd)
@@ -206,7 +201,7 @@ def _names_in(folder: Path) -> list[str]:
 
 
 @contextmanager
-def _translated() -> Iterator[None]:
+def translated() -> Iterator[None]:
     """The one place where errors of the file system become the store's own."""
     try:
         yield

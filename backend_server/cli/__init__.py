@@ -7,8 +7,10 @@
     serve_lock.py    one process a data folder
     allocator.py     memory of blocks is reused
     users.py         user add, user list
+    checking.py      check: finds damage, repairs it
+    check_view.py    what a check found, for people and for programs
     sizes.py         10GiB
     log_setup.py     JSON lines on stderr
 
-Exit codes: 0 done, 1 refused or failed, 2 usage.
+Exit codes: 0 done, 1 refused, failed or (check) something is wrong, 2 usage.
 """

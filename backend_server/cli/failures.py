@@ -21,7 +21,12 @@ def message_of(error: Exception) -> str | None:
     from backend_server.blocks.errors import StorageFull, StoreError
     from backend_server.data_folder import NotInitialised
     from backend_server.domain.refusals import Refusal
-    from backend_server.metadata.errors import MetadataCorrupt, MetadataError, MetadataTooNew
+    from backend_server.metadata.errors import (
+        MetadataCorrupt,
+        MetadataError,
+        MetadataOutdated,
+        MetadataTooNew,
+    )
     from backend_server.metadata.errors import StorageFull as MetadataStorageFull
     from backend_server.services.key_wrap import KeyFault, MasterKeyMismatch
     from backend_server.services.master_key import MasterKeyUnusable
@@ -39,6 +44,11 @@ def message_of(error: Exception) -> str | None:
             return f"the disk is full; make room and try again ({error})"
         case MetadataTooNew():
             return f"a newer mountfs-server made this database; run that one ({error})"
+        case MetadataOutdated():
+            return (
+                "an older mountfs-server made this database; start this one, or check with "
+                f"--repair, to bring it up to date ({error})"
+            )
         case MetadataCorrupt():
             return f"the database is damaged; restore it from a backup ({error})"
         case MetadataError() | StoreError():

@@ -9,7 +9,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from backend_server.cli.failures import told
+from backend_server.cli.failures import EXIT_FAILED, told
 from backend_server.cli.sizes import format_size, parse_size
 from backend_server.config import Flags, ServerConfig, load_config
 
@@ -21,6 +21,8 @@ mountfs-server init --data /srv/mountfs
 mountfs-server user add anna@example.org --data /srv/mountfs --quota 50GiB
 
 mountfs-server serve --data /srv/mountfs --listen 127.0.0.1:8420
+
+mountfs-server check --data /srv/mountfs
 """
 
 app = typer.Typer(
@@ -138,6 +140,47 @@ def serve(
 
         set_up_logs(config.log_level)
         serve_until_stopped(config, as_json=as_json)
+
+
+@app.command(
+    epilog="Examples: mountfs-server check --data /srv/mountfs"
+    "  ·  mountfs-server check --data /srv/mountfs --repair"
+    "  ·  mountfs-server check --data /srv/mountfs --quick --json",
+)
+def check(
+    data: Data = None,
+    config_file: Annotated[
+        Path | None,
+        typer.Option("--config", metavar="FILE", help="Settings; default DIR/mountfs-server.toml."),
+    ] = None,
+    repair: Annotated[
+        bool,
+        typer.Option("--repair", help="Repair what can be; the server must be stopped."),
+    ] = False,
+    quick: Annotated[
+        bool, typer.Option("--quick", help="Do not read blocks that have their size.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Find what was cut, flipped or deleted behind the server's back. Without --repair it changes
+    nothing, and the server may be running.
+
+    Exit code 0: all is in order, or repaired. 1: something is wrong.
+    """
+    with told():
+        config = _config(Flags(data=data, config_file=config_file))
+        from backend_server.cli.check_view import print_report, report_json, shown_progress
+        from backend_server.cli.checking import check_data
+        from backend_server.maintenance.check.surroundings import CheckOptions
+
+        with shown_progress(Console(stderr=True)) as progress:
+            report = check_data(config, CheckOptions(repair, quick), progress)
+    if as_json:
+        print(report_json(report, config.data))
+    else:
+        print_report(report, config.data, Console(soft_wrap=True, highlight=False))
+    if report.left_count:
+        sys.exit(EXIT_FAILED)
 
 
 @user_app.command(

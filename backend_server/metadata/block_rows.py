@@ -6,6 +6,7 @@ from typing import Final, NamedTuple
 from sqlalchemy import Connection, bindparam, func, literal_column, select, update
 
 from backend_server.metadata.bulk import BulkInsert
+from backend_server.metadata.lost_rows import forget_lost
 from backend_server.metadata.tables import chunks, upload_chunks, uploads
 from backend_server.protocol.identity import ChunkId, DeviceId, DriveId
 
@@ -142,11 +143,32 @@ def place_objects(
         ],
     )
     places = load_places(connection, drive_id, [item.chunk_id for item in placed])
+    forget_lost(connection, drive_id, places)
     return {
         item.chunk_id
         for item in placed
         if item.chunk_id in places and places[item.chunk_id].generation == item.generation
     }
+
+
+def mark_unstored(connection: Connection, drive_id: DriveId, chunk_ids: Sequence[ChunkId]) -> None:
+    """Say of chunks whose block is no good that they are expected, as before they came.
+
+    The generation stays: should that very object come back, it is known.
+    """
+    for run in _runs(chunk_ids):
+        connection.execute(
+            update(chunks)
+            .where(chunks.c.drive_id == drive_id, chunks.c.chunk_id.in_(run))
+            .values(
+                place="expected",
+                encoded_size=0,
+                key_version=0,
+                stored_at_ms=None,
+                stored_digest=None,
+                sealed=None,
+            )
+        )
 
 
 def refresh_stored(

@@ -7,6 +7,7 @@ from sqlalchemy import Connection, bindparam, literal_column, select
 
 from backend_server.domain.vault import SealedBlock
 from backend_server.metadata.bulk import BulkInsert, in_lists
+from backend_server.metadata.lost_rows import forget_lost
 from backend_server.metadata.tables import chunks
 from backend_server.protocol.identity import ChunkId, DriveId
 
@@ -44,6 +45,7 @@ def store_inline_chunks(
     connection: Connection, drive_id: DriveId, inline: Iterable[InlineChunk], *, now_ms: int
 ) -> None:
     """Keep chunks in their rows. What is stored already stays; what was expected is here now."""
+    inline = list(inline)
     _STORE_INLINE.execute(
         connection,
         [
@@ -62,3 +64,4 @@ def store_inline_chunks(
             for chunk in inline
         ],
     )
+    forget_lost(connection, drive_id, [chunk.chunk_id for chunk in inline])

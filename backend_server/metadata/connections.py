@@ -6,6 +6,7 @@ transactions begin here, IMMEDIATE for the writer, so that nobody fails half way
 """
 
 import sqlite3
+from pathlib import Path
 from typing import Any, Final
 
 from sqlalchemy import URL, Connection, create_engine, event
@@ -45,16 +46,41 @@ class Connections:
             return self._shared
         return self._open("BEGIN", _READER_CACHE_KIB, is_reader=True)
 
-    def _open(self, begin: str, cache_kib: int, *, is_reader: bool) -> Connection:
+    def open_inspector(self) -> Connection:
+        """Return a connection that leaves every byte of the database as it is.
+
+        Closing an ordinary connection folds a log that a crash left into the database; a read-only
+        one does not. But it leaves an empty log behind where there was none, so it is taken only
+        where there is one.
+        """
+        assert self._url.database is not None
+        log = Path(self._url.database + "-wal")
+        if not (log.exists() and log.stat().st_size):
+            return self._open("BEGIN", _READER_CACHE_KIB, is_reader=True, sets_mode=False)
+        file = Path(self._url.database).absolute().as_uri()
+        url = self._url.set(database=file, query={"mode": "ro", "uri": "true"})
+        return self._open("BEGIN", _READER_CACHE_KIB, is_reader=True, sets_mode=False, url=url)
+
+    def _open(
+        self,
+        begin: str,
+        cache_kib: int,
+        *,
+        is_reader: bool,
+        sets_mode: bool = True,
+        url: URL | None = None,
+    ) -> Connection:
         engine = create_engine(
-            self._url, poolclass=NullPool, connect_args={"check_same_thread": False}
+            url or self._url, poolclass=NullPool, connect_args={"check_same_thread": False}
         )
 
         @event.listens_for(engine, "connect")
         def set_up(driver: sqlite3.Connection, record: Any) -> None:
             driver.isolation_level = None
             driver.execute(f"PRAGMA busy_timeout={_BUSY_TIMEOUT_MS}")
-            driver.execute("PRAGMA journal_mode=WAL")
+            if sets_mode:
+                # Written into the file, once for ever; it would fill an empty one.
+                driver.execute("PRAGMA journal_mode=WAL")
             driver.execute("PRAGMA synchronous=FULL")
             driver.execute("PRAGMA temp_store=MEMORY")
             driver.execute(f"PRAGMA cache_size=-{cache_kib}")

@@ -8,6 +8,7 @@ MetadataError
 + ConstraintViolated         somebody else was first (a unique email, an id)
 + MetadataCorrupt            the database is damaged or not ours
 + MetadataTooNew             a newer program made this schema; run that one
++ MetadataOutdated           an older program made this schema; it must be brought up to date
 """
 
 import sqlite3
@@ -46,6 +47,10 @@ class MetadataCorrupt(MetadataError):
 
 class MetadataTooNew(MetadataError):
     """The schema is of a revision that this program does not know."""
+
+
+class MetadataOutdated(MetadataError):
+    """The schema is of a revision before the one of this program."""
 
 
 # Primary result codes: the low byte of SQLite's extended ones (https://sqlite.org/rescode.html).

@@ -2,8 +2,9 @@
 
     ThreadExecutor     beside asyncio: one writer thread, a few reader threads
     InlineExecutor     in the caller's own task, under any event loop: tests and simulations
+    InspectingExecutor likewise, and leaves every byte of the database as it is
 
-Both run jobs through the same `GroupCommitter`.
+The first two run jobs through the same `GroupCommitter`.
 """
 
 import asyncio
@@ -87,6 +88,22 @@ class InlineExecutor:
             self._is_closed = True
             self._reader.close()
             self.committer.close()
+
+
+class InspectingExecutor:
+    """Reads where it stands, and only reads; beside a running server too. No checkpoint."""
+
+    def __init__(self, connections: Connections) -> None:
+        self._reader = connections.open_inspector()
+
+    async def read(self, work: Callable[[Connection], T]) -> T:
+        return _read(self._reader, work)
+
+    async def write(self, job: WriteJob[T], on_durable: Callable[[T], None] | None) -> T:
+        raise AssertionError("whoever inspects a database does not write it")
+
+    async def close(self) -> None:
+        self._reader.close()
 
 
 class ThreadExecutor:

@@ -7,14 +7,16 @@ from sqlalchemy import Connection, bindparam, select
 
 from backend_server.domain.proposals import NewManifest
 from backend_server.metadata.bulk import BulkInsert, in_lists, select_by_pairs
+from backend_server.metadata.lost_rows import has_lost_chunks, load_lost_among
 from backend_server.metadata.tables import manifests, segments
-from backend_server.protocol.identity import DIGEST_BYTES, DriveId, ManifestId
+from backend_server.protocol.identity import DIGEST_BYTES, ChunkId, DriveId, ManifestId
 from backend_server.protocol.limits import EMBEDDED_ENTRIES_MAX
 from backend_server.protocol.manifests import (
     EMPTY_MANIFEST,
     cut_segments,
     pack_entries,
     segment_id_of,
+    unpack_entries,
 )
 
 
@@ -68,7 +70,10 @@ def load_manifests(
 def load_packed_entries(
     connection: Connection, drive_id: DriveId, rows: Iterable[ManifestRow]
 ) -> dict[bytes, bytes]:
-    """Return the packed entries of each manifest, those of long ones from their segments."""
+    """Return the packed entries of each manifest, those of long ones from their segments.
+
+    A manifest whose segments are not all there any more is left out.
+    """
     rows = list(rows)
     wanted = {segment_id for row in rows for segment_id in _segment_ids(row)}
     runs: dict[bytes, bytes] = {}
@@ -78,7 +83,29 @@ def load_packed_entries(
     return {
         row.manifest_id: row.entries or b"".join(runs[each] for each in _segment_ids(row))
         for row in rows
+        if runs.keys() >= set(_segment_ids(row))
     }
+
+
+def load_lost_of_manifests(
+    connection: Connection, drive_id: DriveId, manifest_ids: Iterable[bytes]
+) -> dict[bytes, dict[ChunkId, int]]:
+    """Return which chunks of each manifest are lost, to their lengths; those of none are left out.
+
+    Cheap as long as nothing of the drive is lost. Otherwise each manifest is read whole, one at a
+    time: 40 bytes for each chunk of its file.
+    """
+    wanted = set(manifest_ids)
+    if not wanted or not has_lost_chunks(connection, drive_id):
+        return {}
+    lost_of: dict[bytes, dict[ChunkId, int]] = {}
+    for row in load_manifests(connection, drive_id, wanted).values():
+        packed = load_packed_entries(connection, drive_id, [row]).get(row.manifest_id, b"")
+        named = {entry.chunk_id for entry in unpack_entries(packed)}
+        lost = load_lost_among(connection, drive_id, list(named))
+        if lost:
+            lost_of[row.manifest_id] = lost
+    return lost_of
 
 
 def load_revision_manifests(
@@ -100,7 +127,11 @@ def load_revision_entries(
     rows = load_manifests(connection, drive_id, set(manifest_of.values()))
     packed = load_packed_entries(connection, drive_id, rows.values())
     packed[EMPTY_MANIFEST] = b""
-    return {revision: packed[manifest_id] for revision, manifest_id in manifest_of.items()}
+    return {
+        revision: packed[manifest_id]
+        for revision, manifest_id in manifest_of.items()
+        if manifest_id in packed
+    }
 
 
 def store_manifests(connection: Connection, drive_id: DriveId, new: Iterable[NewManifest]) -> None:

@@ -52,6 +52,10 @@ DEVICE_NAME_LENGTH_MAX: Final = 255
 LINKS_MAX: Final = 65_000
 """Names of one node, as ext4 has it."""
 
+LOST_BLOCKS_PAGE_MAX: Final = 1000
+# A page can be announced in one call.
+assert LOST_BLOCKS_PAGE_MAX <= UPLOAD_CHUNKS_MAX
+
 # One block must always fit in one body; batching is an optimisation only.
 assert BLOCK_SIZE_BYTES_MAX + FRAME_HEADER_BYTES_MAX < BLOCKS_BODY_BYTES_MAX
 assert COMMIT_INLINE_BYTES_MAX >= INLINE_CONTENT_BYTES_MAX

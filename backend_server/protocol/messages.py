@@ -266,6 +266,25 @@ class FetchRequest(msgspec.Struct, frozen=True):
     groups: list[FetchGroup]
 
 
+class LostBlock(msgspec.Struct, frozen=True, array_like=True):
+    """A chunk whose block the server lost, and one revision that names it."""
+
+    node_id: int
+    revision: int
+    chunk_id: bytes
+    length: int
+
+
+class LostBlocksPage(msgspec.Struct, frozen=True):
+    """GET blocks/lost (msgpack): what a device that still has it may send, under any upload.
+
+    `after` continues behind this page; empty: there is no more.
+    """
+
+    blocks: list[LostBlock]
+    after: str = ""
+
+
 class ManifestWanted(msgspec.Struct, frozen=True, array_like=True):
     node_id: int
     revision: int

@@ -26,11 +26,16 @@ from backend_server.metadata.commit_rows import (
 )
 from backend_server.metadata.drive_rows import load_drive, store_drive_counters
 from backend_server.metadata.feed_rows import load_highest_number
-from backend_server.metadata.manifest_rows import load_manifests, store_manifests
+from backend_server.metadata.manifest_rows import (
+    load_lost_of_manifests,
+    load_manifests,
+    store_manifests,
+)
 from backend_server.metadata.tree_rows import load_into_tree, store_tree
 from backend_server.metadata.upload_rows import delete_uploads, load_reservations
 from backend_server.protocol.errors import ErrorCode
 from backend_server.protocol.identity import ChunkId, DriveId
+from backend_server.protocol.manifests import EMPTY_MANIFEST
 from backend_server.protocol.messages import (
     CommitAnswer,
     CommitRequest,
@@ -38,6 +43,7 @@ from backend_server.protocol.messages import (
     OperationAnswer,
     Outcome,
     QuotaState,
+    SetContent,
 )
 from backend_server.services.authorize import authorize_drive
 
@@ -139,11 +145,21 @@ def _commit_fresh(
     )
     upload_ids = {each.content.upload_id for each in accepted if each.content.upload_id}
     tree.reservations = load_reservations(connection, drive_id, caller.device_id, upload_ids)
+    heads = _heads_of(tree, fresh)
+    lost = load_lost_of_manifests(
+        connection, drive_id, {*manifests, *(heads[number] for number in heads.keys() & proposals)}
+    )
     plan = decide_commit(
         tree,
         fresh,
         {
-            number: decide_content(proposal, available=available, manifests=manifests)
+            number: decide_content(
+                proposal,
+                available=available,
+                manifests=manifests,
+                lost=lost,
+                head=heads.get(number, EMPTY_MANIFEST),
+            )
             for number, proposal in proposals.items()
         },
         faults=commit.faults,
@@ -159,13 +175,22 @@ def _commit_fresh(
     brought = {
         chunk_id: commit.chunks[chunk_id]
         for proposal in made
-        for chunk_id in proposal.chunk_lengths
-        if chunk_id not in stored
+        for chunk_id in (*proposal.chunk_lengths, *lost.get(proposal.relies_on, ()))
+        if chunk_id not in stored and chunk_id in commit.chunks
     }
     store_inline_chunks(connection, drive_id, brought.values(), now_ms=now_ms)
     manifests_made = [each.new_manifest for each in made if each.new_manifest is not None]
     store_manifests(connection, drive_id, manifests_made)
     return plan.answers
+
+
+def _heads_of(tree: Tree, operations: Sequence[Operation]) -> dict[int, bytes]:
+    """Return the manifest that each new content of a file is to follow, by operation number."""
+    return {
+        operation.number: tree.nodes[operation.node_id].manifest_id
+        for operation in operations
+        if isinstance(operation, SetContent) and operation.node_id in tree.nodes
+    }
 
 
 def _store_plan(

@@ -13,6 +13,7 @@ import os
 import struct
 import threading
 from collections.abc import Mapping
+from functools import partial
 from typing import Final
 
 from cryptography.exceptions import InvalidTag
@@ -20,8 +21,15 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from backend_server.blocks.block_store import stored_digest_of
 from backend_server.domain.vault import SealedBlock
+from backend_server.metadata.key_rows import WrappedDriveKeys
 from backend_server.protocol.identity import ChunkId, DriveId
 from backend_server.protocol.limits import BLOCK_SIZE_BYTES_MAX
+from backend_server.services.key_wrap import (
+    MasterKey,
+    chunk_key_purpose,
+    data_key_purpose,
+    unwrap_key,
+)
 
 _HEADER: Final = struct.Struct(">BI")
 _VERSION: Final = 1
@@ -32,6 +40,10 @@ _CIPHERTEXT_AT: Final = _HEADER.size + _NONCE_BYTES
 
 class SealBroken(Exception):
     """Sealed bytes that do not open: damaged, moved, or of a key that is not there."""
+
+
+class DataKeyUnknown(SealBroken):
+    """Sealed under a version of the data key that is not there."""
 
 
 class DriveKeys:
@@ -72,14 +84,39 @@ class DriveKeys:
             raise SealBroken("shorter than a sealed block")
         version, key_version = _HEADER.unpack_from(sealed)
         cipher = self._ciphers.get(key_version)
-        if version != _VERSION or cipher is None:
-            raise SealBroken(f"unknown version {version} or data key {key_version}")
+        if version != _VERSION:
+            raise SealBroken(f"unknown version {version}")
+        if cipher is None:
+            raise DataKeyUnknown(f"unknown data key {key_version}")
         nonce = sealed[_HEADER.size : _CIPHERTEXT_AT]
         view = memoryview(sealed)[_CIPHERTEXT_AT:]
         try:
             return cipher.decrypt(nonce, view, self._place + chunk_id)
         except InvalidTag as error:
             raise SealBroken("does not authenticate") from error
+
+
+def key_version_of(sealed: bytes) -> int:
+    """Return the version of the data key that a sealed block says it needs. Pure."""
+    version: int = _HEADER.unpack_from(sealed)[1]
+    return version
+
+
+def unwrap_drive_keys(drive_id: DriveId, wrapped: WrappedDriveKeys, master: MasterKey) -> DriveKeys:
+    """Return the keys of a drive. Pure.
+
+    Raises:
+        KeyFault: One of them does not open.
+    """
+    unwrap = partial(unwrap_key, master=master)
+    return DriveKeys(
+        drive_id,
+        unwrap(wrapped.chunk_key, purpose=chunk_key_purpose(drive_id)),
+        {
+            version: unwrap(key, purpose=data_key_purpose(drive_id, version))
+            for version, key in wrapped.data_keys.items()
+        },
+    )
 
 
 _of_thread = threading.local()

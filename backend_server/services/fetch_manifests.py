@@ -112,8 +112,10 @@ def _answer(
     rows: Mapping[bytes, ManifestRow],
 ) -> ManifestAnswer:
     packed = load_packed_entries(connection, drive_id, rows.values())
+    if wanted.manifest_id in rows and wanted.manifest_id not in packed:
+        return ManifestAnswer(wanted.manifest_id, error=ErrorCode.MANIFEST_UNKNOWN.value)
     entries = packed.get(wanted.manifest_id, b"")
-    if wanted.have in rows and wanted.have != wanted.manifest_id:
+    if wanted.have in packed and wanted.have != wanted.manifest_id:
         replacements = plan_splice(unpack_entries(packed[wanted.have]), unpack_entries(entries))
         splice_bytes = sum(len(each.entries) + _REPLACEMENT_OVERHEAD_BYTES for each in replacements)
         if splice_bytes < len(entries):

@@ -13,13 +13,8 @@ from backend_server.metadata.key_rows import load_wrapped_keys
 from backend_server.protocol.blocks import BlockMalformed, decode_block
 from backend_server.protocol.errors import ErrorCode
 from backend_server.protocol.identity import ChunkId, DriveId
-from backend_server.services.drive_keys import DriveKeys, SealBroken
-from backend_server.services.key_wrap import (
-    MasterKey,
-    chunk_key_purpose,
-    data_key_purpose,
-    unwrap_key,
-)
+from backend_server.services.drive_keys import DriveKeys, SealBroken, unwrap_drive_keys
+from backend_server.services.key_wrap import MasterKey
 
 
 class Vault:
@@ -43,15 +38,7 @@ class Vault:
         wrapped = await self._database.read(partial(load_wrapped_keys, drive_id=drive_id))
         if wrapped is None:
             raise Refusal(ErrorCode.NOT_FOUND, "No such drive.")
-        unwrap = partial(unwrap_key, master=self._master)
-        self._keys[drive_id] = DriveKeys(
-            drive_id,
-            unwrap(wrapped.chunk_key, purpose=chunk_key_purpose(drive_id)),
-            {
-                version: unwrap(key, purpose=data_key_purpose(drive_id, version))
-                for version, key in wrapped.data_keys.items()
-            },
-        )
+        self._keys[drive_id] = unwrap_drive_keys(drive_id, wrapped, self._master)
 
     def keys_of(self, drive_id: DriveId) -> DriveKeys:
         """The keys of a drive that was prepared."""

@@ -40,7 +40,9 @@ from mountfs.app.running_drive import RunningDrive
 from mountfs.app.start_mount import MountPlan
 from mountfs.app.status import RecentHappenings
 from mountfs.app.transfer_counts import TransferCounts
+from mountfs.blocks.bring_back import BringBack
 from mountfs.blocks.fetcher import BlockFetcher
+from mountfs.blocks.lost_chunks import LostChunks
 from mountfs.blocks.manifests import ManifestCatalog
 from mountfs.blocks.older import OlderManifests
 from mountfs.blocks.reader import ContentReader
@@ -123,8 +125,12 @@ class _MountedDrive:
         self._catalog = ManifestCatalog(client, self._chunks, older, workers)
         self._fetcher = BlockFetcher(client, self._chunks, drives)
         self._reader = ContentReader(self._chunks, self._fetcher, older)
+        lost = LostChunks()
         uploader = Uploader(
-            client, self._chunks, self._reader, self._catalog, drives, workers, os.urandom
+            client, self._chunks, self._reader, self._catalog, drives, workers, os.urandom, lost
+        )
+        self._bring_back = BringBack(
+            client, self._chunks, workers, drive, lost, new_upload_id=uploader.new_upload_id
         )
         self._prefetch = SmallFilesPrefetch(drive_id, self._reader, self._catalog)
 
@@ -188,6 +194,7 @@ class _MountedDrive:
             nursery.start_soon(self._catalog.run)
             nursery.start_soon(self._prefetch.run)
             nursery.start_soon(self._refetch.run)
+            nursery.start_soon(self._bring_back.run)
             nursery.start_soon(keep_cache_in_order, self._cache)
             nursery.start_soon(self._sync.run)
             await self._await_tree()
@@ -211,6 +218,7 @@ class _MountedDrive:
         self._catalog.set_online(is_online)
         if is_online:
             self._refetch.try_again()
+            self._bring_back.try_again()
 
     def _view_changed(self, changes: ViewChanges) -> None:
         self._filesystem.apply_view_changes(changes)

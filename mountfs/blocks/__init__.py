@@ -11,6 +11,8 @@
     delta_choice.py  which old chunk each new one is told against
     encoder.py       new chunks as blocks or deltas
     trust.py         what the drive is thought to have
+    lost_chunks.py   what the server said that it lost
+    bring_back.py    what the server lost and this device has goes back
     announcer.py     telling the server first, and hearing what it lacks
     upload.py        one upload: cut, encode, announce and send side by side
     inline_content.py, telling.py   small content in the commit; manifests in few bytes

@@ -227,7 +227,6 @@ def _refusal(word: str) -> MountError:
             return ServerBusy(message)
         case "forbidden":
             return RequestRefused(ErrorCode.FORBIDDEN, message)
-        case "missing":
-            return RequestRefused(ErrorCode.NOT_FOUND, message)
         case _:
+            # Damaged, or lost and known to be: an I/O error, whatever the server calls it.
             return Corruption(message)

@@ -38,7 +38,7 @@ def inline_content(
     else:
         entry = Entry(chunk_id_of(plaintext, chunk_key=chunk_key), size_bytes)
     manifest = Manifest(manifest_id_of([entry]), [entry])
-    if trust.is_base(manifest.manifest_id):
+    if trust.is_base(manifest.manifest_id) and not trust.is_lost(entry.chunk_id):
         stats.known_bytes += size_bytes
         return InlineContent(NewContent(manifest.manifest_id, size_bytes), manifest, ())
     packed = pack_entries([entry])

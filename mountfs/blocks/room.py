@@ -9,6 +9,7 @@ from backend_server.protocol.identity import DriveId
 from backend_server.protocol.messages import DriveInfo
 from cache import ChunkCache
 from mountfs.blocks.fetcher import BlockFetcher
+from mountfs.blocks.lost_chunks import LostChunks
 from mountfs.blocks.manifests import ManifestCatalog
 from mountfs.blocks.older import OlderManifests
 from mountfs.blocks.reader import ContentReader
@@ -45,8 +46,9 @@ class Blocks:
         self.fetcher = BlockFetcher(api, self.store, drives)
         self.catalog = ManifestCatalog(api, self.store, older, workers)
         self.reader = ContentReader(self.store, self.fetcher, older)
+        self.lost = LostChunks()
         self.uploader = Uploader(
-            api, self.store, self.reader, self.catalog, drives, workers, random_bytes
+            api, self.store, self.reader, self.catalog, drives, workers, random_bytes, self.lost
         )
 
     def set_online(self, is_online: bool) -> None:

@@ -4,7 +4,8 @@ The base of an edit is certain: the server keeps what a head was made of. The re
 this device has in its cache came from the drive or was sent there, and what is similar was a head
 once. Memory may be wrong (an upload was reaped, a server went back to a backup). The commit then
 answers that something is missing, the content is sent again, and the second time, seen here by the
-same content of the same node, nothing but the base is trusted.
+same content of the same node, nothing but the base is trusted. What the server said that it lost
+(`lost_chunks`) is never trusted to be there.
 """
 
 from collections import OrderedDict
@@ -13,6 +14,7 @@ from typing import Final
 
 from backend_server.protocol.identity import ChunkId, DriveId, ManifestId, NodeId
 from mountfs.blocks.delta_choice import DeltaChoice
+from mountfs.blocks.lost_chunks import LostChunks
 from mountfs.blocks.store import ChunkStore
 from mountfs.core.content import ContentSource
 
@@ -33,7 +35,9 @@ class Trust:
         known: IsKnown | None,
         *,
         certain_only: bool,
+        lost: LostChunks | None = None,
     ) -> None:
+        self._lost = lost
         self._store = store
         self._drive_id = drive_id
         self._base = base
@@ -50,6 +54,9 @@ class Trust:
 
     def known(self, chunk_ids: Sequence[ChunkId], choice: DeltaChoice) -> set[ChunkId]:
         """Return those of `chunk_ids` that need not be sent."""
+        if self._lost is not None and (lost := self._lost.among(chunk_ids)):
+            # Ours may be the last copy: it is sent, though base and memory say that it is there.
+            chunk_ids = [chunk_id for chunk_id in chunk_ids if chunk_id not in lost]
         certain = choice.known_of_base(chunk_ids)
         if self.certain_only:
             return certain
@@ -65,6 +72,10 @@ class Trust:
     def is_base(self, manifest_id: bytes) -> bool:
         """Whether this is the manifest of the base."""
         return self._base is not None and self._base.manifest.manifest_id == manifest_id
+
+    def is_lost(self, chunk_id: ChunkId) -> bool:
+        """Whether the server said that it lost a chunk."""
+        return self._lost is not None and bool(self._lost.among([chunk_id]))
 
 
 class TrustMemory:

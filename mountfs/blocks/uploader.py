@@ -20,6 +20,7 @@ from mountfs.blocks.builder import ContentBuilder
 from mountfs.blocks.delta_choice import DeltaChoice
 from mountfs.blocks.encoder import SendStats
 from mountfs.blocks.inline_content import inline_content, read_whole
+from mountfs.blocks.lost_chunks import LostChunks
 from mountfs.blocks.manifests import ManifestCatalog
 from mountfs.blocks.reader import ContentReader
 from mountfs.blocks.store import ChunkStore
@@ -57,6 +58,7 @@ class Uploader:
     Args:
         drives: Chunk key and chunker of each drive; may grow while this runs.
         random_bytes: `os.urandom`, or a seeded source.
+        lost: What the server said that it lost, so that it is sent again where it is at hand.
     """
 
     def __init__(
@@ -68,7 +70,9 @@ class Uploader:
         drives: Mapping[DriveId, DriveInfo],
         workers: Workers,
         random_bytes: Callable[[int], bytes],
+        lost: LostChunks | None = None,
     ) -> None:
+        self._lost = lost
         self._api = api
         self._store = store
         self._reader = reader
@@ -153,6 +157,7 @@ class Uploader:
             similar,
             known,
             certain_only=certain_only,
+            lost=self._lost,
         )
 
     async def _send(

@@ -15,6 +15,7 @@ from backend_server.protocol.messages import (
     CommitRequest,
     DeviceInfo,
     FetchRequest,
+    LostBlocksPage,
     ManifestsAnswer,
     ManifestsRequest,
     PollAnswer,
@@ -93,6 +94,10 @@ class DriveApi(Protocol):
 
         Bytes are handed on as they came: nothing is verified. Raises also while iterating.
         """
+        ...
+
+    async def lost_blocks(self, drive_id: DriveId, after: str = "") -> LostBlocksPage:
+        """Return which chunks the server lost, at most one page; `after` is of the page before."""
         ...
 
     async def fetch_manifests(

@@ -24,6 +24,7 @@ from backend_server.protocol.messages import (
     CommitRequest,
     DeviceInfo,
     FetchRequest,
+    LostBlocksPage,
     ManifestsAnswer,
     ManifestsRequest,
     PollAnswer,
@@ -150,6 +151,10 @@ class ServerClient:
             read_timeout_s=BLOCK_SILENCE_S,
         ) as pieces:
             yield _Blocks(pieces)
+
+    async def lost_blocks(self, drive_id: DriveId, after: str = "") -> LostBlocksPage:
+        query = {"after": after} if after else {}
+        return await self._get(routes.of_drive(drive_id, "blocks/lost"), query, LostBlocksPage)
 
     async def fetch_manifests(
         self, drive_id: DriveId, request: ManifestsRequest

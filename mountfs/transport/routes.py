@@ -15,5 +15,6 @@ def device(device_id: DeviceId) -> str:
 
 
 def of_drive(drive_id: DriveId, call: str) -> str:
-    """`call`: snapshot, changes, uploads, blocks, blocks/fetch, manifests/fetch or commits."""
+    """`call`: snapshot, changes, uploads, blocks, blocks/fetch, blocks/lost, manifests/fetch or
+    commits."""
     return f"/v1/drives/{drive_id}/{call}"

@@ -8,9 +8,12 @@ from dataclasses import dataclass, field
 import httpx
 import pytest
 import trio
+from sqlalchemy import Connection
 
 from backend_server.blocks.memory import MemoryStore
 from backend_server.config import ServerConfig
+from backend_server.metadata.block_rows import mark_unstored
+from backend_server.metadata.lost_rows import LostChunk, list_lost
 from backend_server.protocol.errors import ErrorCode
 from backend_server.protocol.identity import (
     DeviceId,
@@ -29,6 +32,7 @@ from backend_server.protocol.messages import (
     DriveInfo,
     FetchGroup,
     FetchRequest,
+    LostBlock,
     ManifestsRequest,
     ManifestWanted,
     NewContent,
@@ -43,8 +47,10 @@ from backend_server.protocol.messages import (
 from cache import MemoryCache
 from fakes.dirty_content import MemoryContent, overwritten, whole
 from fakes.drive_server import DRIVE_INFO, FakeServer
+from mountfs.blocks.bring_back import BringBack
 from mountfs.blocks.encoder import encode_chunk
 from mountfs.blocks.room import Blocks
+from mountfs.blocks.workers import InlineWorkers
 from mountfs.core.content import ContentSource
 from mountfs.errors import (
     Corruption,
@@ -263,6 +269,12 @@ async def test_a_fetch_says_of_each_chunk_what_is_wrong(side: Side) -> None:
     assert [header.error for header, _ in got] == ["", "missing"]
 
 
+async def test_nothing_is_lost_until_something_is(side: Side) -> None:
+    await side.save(side.content(random_bytes(200 * KIB)))
+    page = await side.api.lost_blocks(side.drive_id)
+    assert (page.blocks, page.after) == ([], "")
+
+
 async def test_an_unknown_revision_has_no_manifest(side: Side) -> None:
     request = ManifestsRequest([ManifestWanted(NODE, 999, b"m" * 32)])
     answer = await side.api.fetch_manifests(side.drive_id, request)
@@ -337,6 +349,46 @@ async def test_an_edit_costs_its_own_size_on_the_wire(world: World) -> None:
         copied = await side.blocks.uploader.send(side.content(data, NodeId(NODE + 2)))
         await side.commit(NodeId(NODE + 2), copied.new_content, None)
         assert client.traffic.up_bytes - before <= 1000
+        nursery.cancel_scope.cancel()
+
+
+async def test_lost_blocks_are_told_and_taken_back(world: World) -> None:
+    client = await client_of(world)
+    side = Side(client, (await client.account()).drives[0])
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(side.blocks.run)
+        source = await side.save(side.content(random_bytes(3 * MIB)))
+        lost = [
+            LostChunk(entry.chunk_id, entry.length, source.node_id, source.revision)
+            for entry in source.manifest.entries
+        ]
+
+        def lose(connection: Connection) -> None:
+            mark_unstored(connection, side.drive_id, [chunk.chunk_id for chunk in lost])
+            list_lost(connection, side.drive_id, lost, now_ms=0)
+
+        await world.server.database.write(lose)
+        page = await client.lost_blocks(side.drive_id)
+        assert sorted(page.blocks, key=lambda block: block.chunk_id) == sorted(
+            (LostBlock(source.node_id, source.revision, each.chunk_id, each.length)
+             for each in lost),
+            key=lambda block: block.chunk_id,
+        )  # fmt: skip
+        bring_back = BringBack(
+            client,
+            side.blocks.store,
+            InlineWorkers(),
+            side.drive,
+            side.blocks.lost,
+            new_upload_id=side.blocks.uploader.new_upload_id,
+        )
+        bring_back.try_again()
+        nursery.start_soon(bring_back.run)
+        with trio.fail_after(30):
+            while (await client.lost_blocks(side.drive_id)).blocks:
+                await trio.lowlevel.checkpoint()
+        await side.save(side.content(source_bytes := random_bytes(3 * MIB), NodeId(NODE + 1)))
+        assert len(source_bytes) == source.manifest.size_bytes
         nursery.cancel_scope.cancel()
 
 

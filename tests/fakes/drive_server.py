@@ -51,6 +51,8 @@ from backend_server.protocol.messages import (
     DeviceInfo,
     DriveInfo,
     FetchRequest,
+    LostBlock,
+    LostBlocksPage,
     ManifestAnswer,
     ManifestsAnswer,
     ManifestsRequest,
@@ -101,6 +103,9 @@ class FakeServer:
     unnamed_bytes: dict[bytes, int] = field(default_factory=dict)
     broken: dict[ChunkId, int] = field(default_factory=dict)
     """Chunks that are sent with a flipped bit so many times."""
+    lost: dict[ChunkId, tuple[int, int, int]] = field(default_factory=dict)
+    """Node, revision and length of each chunk that is lost."""
+    lost_page_max: int = 1000
     sequence: int = 0
     before_call: Callable[[str], "trio.Event | None"] | None = None
     cut_after_blocks: int | None = None
@@ -179,6 +184,7 @@ class FakeServer:
         if chunk_id_of(plaintext, chunk_key=CHUNK_KEY) != chunk_id:
             raise Corruption("not what its id says")
         self.chunks[ChunkId(chunk_id)] = plaintext
+        self.lost.pop(ChunkId(chunk_id), None)
 
     @asynccontextmanager
     async def fetch_blocks(
@@ -194,7 +200,7 @@ class FakeServer:
         """Return what a fetch answers for one chunk."""
         manifest_id = self.revisions.get((node_id, revision))
         named = {entry.chunk_id for entry in self.manifests.get(manifest_id or ManifestId(b""), [])}
-        if chunk_id not in named:
+        if chunk_id not in named or chunk_id in self.lost:
             return BlockHeader(chunk_id, error="missing"), b""
         plaintext = self.chunks[ChunkId(chunk_id)]
         header, block = BlockHeader(chunk_id), encode_block(plaintext)
@@ -209,6 +215,28 @@ class FakeServer:
         self.counts.blocks_down += 1
         self.counts.down_bytes += len(block)
         return header, block
+
+    async def lost_blocks(self, drive_id: DriveId, after: str = "") -> LostBlocksPage:
+        await self._enter("lost_blocks")
+        behind = sorted(each for each in self.lost if each > bytes.fromhex(after))
+        page = behind[: self.lost_page_max]
+        return LostBlocksPage(
+            [
+                LostBlock(*self.lost[chunk_id][:2], chunk_id, self.lost[chunk_id][2])
+                for chunk_id in page
+            ],
+            page[-1].hex() if len(behind) > len(page) else "",
+        )
+
+    def lose(self, source: ContentSource, *indices: int) -> list[ChunkId]:
+        """Lose the chunks of these entries, as a disk might, and know it."""
+        gone = []
+        for index in indices:
+            entry = source.manifest.entries[index]
+            self.lost[entry.chunk_id] = (source.node_id, source.revision, entry.length)
+            del self.chunks[entry.chunk_id]
+            gone.append(entry.chunk_id)
+        return gone
 
     async def fetch_manifests(
         self, drive_id: DriveId, request: ManifestsRequest

@@ -95,6 +95,7 @@ async def write_until_killed(device: Device, ledger: Ledger, first_number: int) 
         return
 
 
+@UNREAD_BODY
 async def test_what_was_acknowledged_survives_kills_at_many_moments(
     server: Server, account: Account
 ) -> None:

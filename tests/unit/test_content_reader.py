@@ -15,7 +15,7 @@ from fakes.drive_server import DRIVE, DRIVES, FakeServer
 from mountfs.blocks.room import Blocks
 from mountfs.blocks.workers import InlineWorkers
 from mountfs.core.content import ContentSource
-from mountfs.errors import Corruption, DeadlinePassed, Offline, RequestRefused
+from mountfs.errors import Corruption, DeadlinePassed, Offline
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -205,11 +205,14 @@ async def test_a_silent_server_fails_the_read_within_ten_seconds(
     assert trio.current_time() - began <= 10.0
 
 
-async def test_what_the_server_refuses_is_refused(bench: Bench) -> None:
+async def test_what_the_server_has_not_is_an_error_at_once(bench: Bench) -> None:
     source = bench.server.make_file(70_000, chunks(1))
     stranger = source._replace(node_id=type(source.node_id)(99_999))
-    with pytest.raises(RequestRefused):
+    with pytest.raises(Corruption):
         await bench.blocks.reader.read(stranger, 0, 10)
+    bench.server.lose(source, 0)
+    with pytest.raises(Corruption):
+        await bench.blocks.reader.read(source, 0, 10)
 
 
 async def test_a_changed_file_comes_as_deltas(bench: Bench) -> None:

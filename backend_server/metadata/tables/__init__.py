@@ -8,7 +8,13 @@ tables whose rows hold blobs are not.
 
 from backend_server.metadata.tables.accounts import accounts, devices
 from backend_server.metadata.tables.catalogue import catalogue
-from backend_server.metadata.tables.content import chunks, manifests, revisions, segments
+from backend_server.metadata.tables.content import (
+    chunks,
+    lost_chunks,
+    manifests,
+    revisions,
+    segments,
+)
 from backend_server.metadata.tables.drives import drive_keys, drive_members, drives
 from backend_server.metadata.tables.journal import device_progress, journal, operation_answers
 from backend_server.metadata.tables.tree import dentries, nodes
@@ -25,6 +31,7 @@ __all__ = [
     "drive_members",
     "drives",
     "journal",
+    "lost_chunks",
     "manifests",
     "nodes",
     "operation_answers",

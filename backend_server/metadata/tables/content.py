@@ -37,7 +37,8 @@ revisions = Table(
 # Manifests
 #
 # Immutable and named by their content. A row exists only if every chunk of it was stored when it
-# was written, so a manifest that is known needs no look at its chunks. A manifest of few entries
+# was written, so a manifest that is known needs no look at its chunks, as long as the drive has no
+# lost ones; an edit may go on naming those that its base named. A manifest of few entries
 # (EMBEDDED_ENTRIES_MAX) is here whole, in `entries`, with `segment_ids` empty; a longer one is
 # the concatenation of its segments. The empty manifest has no row.
 manifests = Table(
@@ -89,3 +90,21 @@ chunks = Table(
     CheckConstraint("(place = 'inline') = (sealed IS NOT NULL)", name="inline"),
 )
 Index("ix_chunks_stored_at", chunks.c.drive_id, chunks.c.stored_at_ms)
+
+# Lost chunks
+#
+# Chunks that a revision names and whose block is gone or damaged, as `mountfs-server check
+# --repair` found; their row in `chunks`, if any, says 'expected' again: nobody relies on it. A
+# device that still has one may send it under any upload, and with that the row here goes.
+# `node_id` and `revision` are of one revision that names the chunk, a head if there is one.
+lost_chunks = Table(
+    "lost_chunks",
+    catalogue,
+    Column("drive_id", DriveIdText, primary_key=True),
+    Column("chunk_id", LargeBinary, primary_key=True),
+    Column("length", Integer, nullable=False),  # of the plaintext
+    Column("node_id", BigInteger, nullable=False),
+    Column("revision", BigInteger, nullable=False),
+    Column("lost_at_ms", BigInteger, nullable=False),
+    sqlite_with_rowid=False,
+)
