@@ -2,11 +2,12 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Final, Protocol
 
 import structlog
 
 from backend_server.protocol.identity import DriveId
+from backend_server.protocol.limits import GIB
 from backend_server.protocol.messages import (
     ChangesPage,
     DentryState,
@@ -15,15 +16,21 @@ from backend_server.protocol.messages import (
     OperationAnswer,
     QuotaState,
 )
-from mountfs.errors import CursorReset
+from mountfs.core.tree_laws import find_broken_law
+from mountfs.errors import Corruption, CursorReset
 from mountfs.state.local_changes import Key
 from mountfs.state.store import StateStore
 from mountfs.state.tree import source_of
 from mountfs.state.view_changes import ViewChanges
 from mountfs.sync.rebase import Rebase, remember_before
-from mountfs.sync.settle import Settlement
+from mountfs.sync.settle import Settlement, find_broken_promise
 
 _log = structlog.get_logger()
+
+PULLED_ROWS_MAX: Final = 20_000_000
+"""Rows of one consistent state, over all of its pages."""
+PULLED_BYTES_MAX: Final = 2 * GIB
+"""Names, targets and entries in them."""
 
 
 class FeedSource(Protocol):
@@ -41,8 +48,27 @@ class Pulled:
     applied_through: int = 0
     quota: QuotaState | None = None
     is_snapshot: bool = False
+    rows_count: int = 0
+    rows_bytes: int = 0
+    head_sequence: int = 0
 
     def add(self, page: ChangesPage) -> None:
+        """Take the next page.
+
+        Raises:
+            Corruption: It is none: it leads nowhere, leads back, or there are too many of them.
+        """
+        rows_count = len(page.nodes) + len(page.dentries)
+        if page.has_more and (not rows_count or page.cursor == self.cursor):
+            raise Corruption("the server's feed does not get on")
+        if page.consistent_at < self.head_sequence:
+            raise Corruption("the server's feed goes back")
+        self.rows_count += rows_count
+        self.rows_bytes += sum(len(node.target) + len(node.entries) for node in page.nodes)
+        self.rows_bytes += sum(len(dentry.name) for dentry in page.dentries)
+        if self.rows_count > PULLED_ROWS_MAX or self.rows_bytes > PULLED_BYTES_MAX:
+            raise Corruption("the server's feed does not end")
+        self.head_sequence = page.consistent_at
         self.nodes.update((state.node_id, state) for state in page.nodes)
         self.dentries.update(((state.parent, state.name), state) for state in page.dentries)
         self.cursor = page.cursor
@@ -53,7 +79,7 @@ class Pulled:
 async def pull(source: FeedSource, drive_id: DriveId, cursor: str) -> Pulled:
     """Return everything behind `cursor`; a snapshot when there is none or it does not hold.
 
-    Changes nothing. Raises `Unavailable`, `Refused`.
+    Changes nothing. Raises `Unavailable`, `Refused`, `Corruption`.
     """
     if cursor:
         try:
@@ -101,9 +127,22 @@ def apply(
 
     One transaction: after a crash either all of it happened, or it will be done again from the
     same batch and the same cursor. No checkpoint.
+
+    Raises:
+        Corruption: What was pulled is no tree, or lacks what was answered. Nothing was done.
     """
     if pulled.is_snapshot:
         _add_removals(state, pulled)
+    broken = find_broken_law(state.mirror, pulled.nodes, pulled.dentries)
+    if broken is not None:
+        raise Corruption(f"the server's tree is none: {broken}")
+    if answers is not None and not pulled.is_snapshot:
+        # A snapshot has no tombstone of what was made and removed since.
+        broken = find_broken_promise(
+            state.batches.in_flight, answers, pulled.nodes, head_sequence=pulled.head_sequence
+        )
+        if broken is not None:
+            raise Corruption(f"the server's answers are not true: {broken}")
     nodes, dentries = list(pulled.nodes.values()), list(pulled.dentries.values())
     removed = {node.node_id for node in nodes if node.kind is NodeKind.REMOVED}
     present = pulled.nodes.keys() - removed

@@ -8,7 +8,7 @@ its state is opened anew from what is on disk.
 import os
 import random
 import stat
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +20,8 @@ import trio.testing
 from backend_server.app import ServerApp, build_app, in_process_seams
 from backend_server.cli.initialise import initialise
 from backend_server.config import ServerConfig
+from backend_server.metadata.connections import Connections
+from backend_server.metadata.executors import Executor, InlineExecutor
 from backend_server.protocol.blocks import decode_block, encode_block
 from backend_server.protocol.identity import (
     UPLOAD_ID_BYTES,
@@ -365,10 +367,12 @@ class World:
 
 
 @asynccontextmanager
-async def open_world(folder: Path) -> AsyncIterator[World]:
+async def open_world(
+    folder: Path, executor: Callable[[Connections], Executor] = InlineExecutor
+) -> AsyncIterator[World]:
     config = ServerConfig(data=folder / "server", master_key_file=folder / "server" / "master.key")
     await trio.to_thread.run_sync(initialise, config)
-    server = await build_app(config, seams=in_process_seams())
+    server = await build_app(config, seams=in_process_seams(executor=executor))
     await server.create_account(EMAIL, PASSWORD)
     try:
         async with trio.open_nursery() as nursery:
