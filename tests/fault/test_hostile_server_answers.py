@@ -5,6 +5,7 @@ import gzip
 import tracemalloc
 import zlib
 from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 import httpx
@@ -257,3 +258,43 @@ async def test_chunks_are_missing_that_were_announced(
     request = UploadRequest(b"u" * 16, 1, 0, 0, [ChunkLength(b"c" * 32, 1)])
     with pytest.raises(Corruption):
         await client.announce(DRIVE, request)
+
+
+ENDLESS = {
+    "a status line": (b"HTTP/1.1 200 ", b"k" * 10_000),
+    "headers": (b"HTTP/1.1 200 OK\r\n", b"x: " + b"y" * 1000 + b"\r\n"),
+    "one header": (b"HTTP/1.1 200 OK\r\nx: ", b"y" * 10_000),
+    "the head of a chunk": (
+        b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n1;",
+        b"e" * 10_000,
+    ),
+    "trailers": (
+        b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n0\r\n",
+        b"x: " + b"y" * 1000 + b"\r\n",
+    ),
+}
+
+
+@pytest.mark.parametrize("what", list(ENDLESS))
+async def test_what_lies_around_a_body_ends_too(nursery: trio.Nursery, what: str) -> None:
+    beginning, rest = ENDLESS[what]
+    sent_bytes = 0
+
+    async def serve(stream: trio.SocketStream) -> None:
+        nonlocal sent_bytes
+        with suppress(trio.BrokenResourceError, trio.ClosedResourceError):
+            await stream.receive_some(65_536)
+            await stream.send_all(beginning)
+            while True:
+                await stream.send_all(rest)
+                sent_bytes += len(rest)
+
+    [listener] = await trio.open_tcp_listeners(0, host="127.0.0.1")
+    nursery.start_soon(trio.serve_listeners, serve, [listener])
+    url = f"http://127.0.0.1:{listener.socket.getsockname()[1]}"
+    client = ServerClient(url, "t", jitter=lambda: 0.0)
+    with trio.fail_after(DEADLINE_S), pytest.raises(MountError):
+        await client.account()
+    await client.aclose()
+    assert sent_bytes < 64 * MIB
+    nursery.cancel_scope.cancel()
