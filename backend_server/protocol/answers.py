@@ -119,7 +119,8 @@ def check_committed(request: CommitRequest, answer: CommitAnswer) -> None:
     for operation, said in zip(request.operations, answer.answers, strict=True):
         if said.number != operation.number:
             raise MessageMalformed("an answer to an operation that was not sent")
-        if not (said.outcome is Outcome.APPLIED) <= said.sequence <= _INT64_MAX:
+        sequence_min = 1 if said.outcome is Outcome.APPLIED else 0
+        if not sequence_min <= said.sequence <= _INT64_MAX:
             raise MessageMalformed("an operation that was made nowhere")
         if any(len(chunk_id) != DIGEST_BYTES for chunk_id in said.missing):
             raise MessageMalformed("not a chunk id")
