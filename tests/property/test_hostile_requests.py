@@ -54,7 +54,8 @@ WITH_BODY = [name for name in CALLS if name not in ("account", "devices", "revok
                                                     "snapshot after", "changes")]  # fmt: skip
 BODY_PIECE_BYTES = 1 * MIB
 OF_STRUCTURE = settings(
-    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+    max_examples=max(1, settings().max_examples // 2),  # each begins with a server of its own
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 
 
