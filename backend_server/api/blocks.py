@@ -33,7 +33,12 @@ def block_routes(use_cases: UseCases, *, bodies: Bodies) -> list[HTTPRouteHandle
     @post(
         "/v1/drives/{drive_id:str}/blocks",
         status_code=200,
-        operation_class=described(takes_media=FRAMES, answers=BlocksAnswer, answers_media=MSGPACK),
+        operation_class=described(
+            takes_media=FRAMES,
+            answers=BlocksAnswer,
+            answers_media=MSGPACK,
+            refuses=[ErrorCode.TOO_LARGE, ErrorCode.CHUNK_MISMATCH],
+        ),
     )
     async def receive_blocks(
         request: Request[Any, Any, Any], drive_id: FromPath[str], upload: FromQuery[str]
@@ -53,7 +58,12 @@ def block_routes(use_cases: UseCases, *, bodies: Bodies) -> list[HTTPRouteHandle
     @post(
         "/v1/drives/{drive_id:str}/blocks/fetch",
         status_code=200,
-        operation_class=described(takes=FetchRequest, takes_media=MSGPACK, answers_media=FRAMES),
+        operation_class=described(
+            takes=FetchRequest,
+            takes_media=MSGPACK,
+            answers_media=FRAMES,
+            refuses=[ErrorCode.TOO_LARGE],
+        ),
     )
     async def fetch_blocks(request: Request[Any, Any, Any], drive_id: FromPath[str]) -> ASGIApp:
         """Stream blocks in the order asked."""

@@ -7,18 +7,25 @@ zstd must declare its size, so nothing is allocated before the bound is checked.
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing
 from http import HTTPStatus
+from io import BytesIO
 from typing import Any, Final, TypeVar
 
 import anyio
 import msgspec
-import zstandard
 from litestar import Request, Response
 from litestar.types import HTTPResponseStartEvent, Receive, Scope, Send
 
 from backend_server.blocks.worker_threads import Threads
 from backend_server.domain.refusals import Refusal
+from backend_server.protocol.compression import (
+    ZSTD,
+    CompressedTooLarge,
+    CompressionMalformed,
+    compress,
+    decompress,
+)
 from backend_server.protocol.errors import ErrorCode
-from backend_server.protocol.limits import JSON_BODY_BYTES_MAX, KIB, MIB
+from backend_server.protocol.limits import JSON_BODY_BYTES_MAX, KIB
 from backend_server.protocol.messages import FRAMES, MSGPACK, MessageMalformed, decode, encode
 
 T = TypeVar("T")
@@ -31,9 +38,6 @@ _FRAMES_BEGIN: Final[HTTPResponseStartEvent] = {
     "status": HTTPStatus.OK,
     "headers": [(b"content-type", FRAMES.encode())],
 }
-_COMPRESS_LEVEL: Final = 1
-_WINDOW_BYTES_MAX: Final = 32 * MIB
-"""A single-segment frame has a window as large as its content."""
 _INLINE_BYTES_MAX: Final = 128 * KIB
 """Up to here coding takes less time than the hop to a thread and back."""
 
@@ -74,16 +78,16 @@ class Bodies:
 
     async def answer_message(self, request: AnyRequest, message: object) -> Response[bytes]:
         """Return `message` as msgpack, compressed if it is long and the client can read that."""
-        accepts_zstd = accepts_encoding(request.headers.get("accept-encoding", ""), "zstd")
+        accepts_zstd = accepts_encoding(request.headers.get("accept-encoding", ""), ZSTD)
         body = encode(message)
         headers = {"vary": "accept-encoding"}
         if accepts_zstd and len(body) > COMPRESS_FROM_BYTES:
             if len(body) <= _INLINE_BYTES_MAX:
-                body = _compress(body)
+                body = compress(body)
             else:
                 plain = body
-                body = await self._threads.run(lambda: _compress(plain))
-            headers["content-encoding"] = "zstd"
+                body = await self._threads.run(lambda: compress(plain))
+            headers["content-encoding"] = ZSTD
         return Response(body, media_type=MSGPACK, headers=headers, status_code=HTTPStatus.OK)
 
 
@@ -141,15 +145,14 @@ async def read_bounded(request: AnyRequest, *, bytes_max: int) -> bytes:
         Refusal: TOO_LARGE, as soon as it is known.
     """
     refuse_declared_length(request, bytes_max=bytes_max)
-    parts: list[bytes] = []
-    length = 0
+    # Not a list of parts: a sender may cut a body into single bytes, each an object of its own.
+    body = BytesIO()
     async with aclosing(read_parts(request)) as arriving:
         async for part in arriving:
-            length += len(part)
-            if length > bytes_max:
+            body.write(part)
+            if body.tell() > bytes_max:
                 raise Refusal(ErrorCode.TOO_LARGE, f"This body has at most {bytes_max} bytes.")
-            parts.append(part)
-    return parts[0] if len(parts) == 1 else b"".join(parts)
+    return body.getvalue()
 
 
 async def read_parts(request: AnyRequest) -> AsyncGenerator[bytes, None]:
@@ -174,8 +177,11 @@ def refuse_declared_length(request: AnyRequest, *, bytes_max: int) -> None:
     Raises:
         Refusal: TOO_LARGE.
     """
-    declared = request.headers.get("content-length", "")
-    if declared.isascii() and declared.isdigit() and int(declared) > bytes_max:
+    declared = request.headers.get("content-length", "").lstrip("0")
+    if not (declared.isascii() and declared.isdigit()):
+        return  # what arrives is counted
+    # By its length first: int() refuses to read thousands of digits.
+    if len(declared) > len(str(bytes_max)) or int(declared) > bytes_max:
         raise Refusal(ErrorCode.TOO_LARGE, f"This body has at most {bytes_max} bytes.")
 
 
@@ -185,13 +191,18 @@ def decode_message(body: bytes, kind: type[T], *, encoding: str, bytes_max: int)
     Raises:
         Refusal: MALFORMED, TOO_LARGE.
     """
-    if encoding == "zstd":
-        body = _decompress(body, bytes_max=bytes_max)
+    if encoding == ZSTD:
+        try:
+            body = decompress(body, bytes_max=bytes_max)
+        except CompressedTooLarge as error:
+            raise Refusal(ErrorCode.TOO_LARGE, str(error)) from error
+        except CompressionMalformed as error:
+            raise Refusal(ErrorCode.MALFORMED, str(error)) from error
     elif encoding != "identity":
         raise Refusal(ErrorCode.MALFORMED, f"Content-Encoding {encoding!r} is not understood.")
     try:
         return decode(body, kind)
-    except (MessageMalformed, RecursionError) as error:
+    except MessageMalformed as error:
         raise Refusal(ErrorCode.MALFORMED, str(error)) from error
 
 
@@ -202,23 +213,3 @@ def accepts_encoding(accept_encoding: str, encoding: str) -> bool:
         if name.strip().lower() == encoding:
             return parameters.replace(" ", "") not in ("q=0", "q=0.0", "q=0.00", "q=0.000")
     return False
-
-
-def _compress(body: bytes) -> bytes:
-    return zstandard.ZstdCompressor(level=_COMPRESS_LEVEL, write_content_size=True).compress(body)
-
-
-def _decompress(body: bytes, *, bytes_max: int) -> bytes:
-    try:
-        size_bytes = zstandard.frame_content_size(body)
-        if size_bytes < 0:
-            raise Refusal(ErrorCode.MALFORMED, "A zstd body declares its size.")
-        if size_bytes > bytes_max:
-            raise Refusal(ErrorCode.TOO_LARGE, f"This body has at most {bytes_max} bytes.")
-        decompressor = zstandard.ZstdDecompressor(max_window_size=_WINDOW_BYTES_MAX)
-        plain = decompressor.decompress(body, max_output_size=size_bytes, allow_extra_data=False)
-    except zstandard.ZstdError as error:
-        raise Refusal(ErrorCode.MALFORMED, f"Not zstd: {error}") from error
-    if len(plain) != size_bytes:
-        raise Refusal(ErrorCode.MALFORMED, "A zstd body that is not as long as it says.")
-    return plain

@@ -10,6 +10,7 @@ from backend_server.api.authentication import caller_of
 from backend_server.api.bodies import Bodies
 from backend_server.api.openapi import described
 from backend_server.api.use_cases import UseCases
+from backend_server.protocol.errors import ErrorCode
 from backend_server.protocol.identity import DriveId
 from backend_server.protocol.limits import COMMIT_BODY_BYTES_MAX
 from backend_server.protocol.messages import MSGPACK, CommitAnswer, CommitRequest
@@ -22,7 +23,11 @@ def commit_routes(use_cases: UseCases, *, bodies: Bodies) -> list[HTTPRouteHandl
         "/v1/drives/{drive_id:str}/commits",
         status_code=200,
         operation_class=described(
-            takes=CommitRequest, takes_media=MSGPACK, answers=CommitAnswer, answers_media=MSGPACK
+            takes=CommitRequest,
+            takes_media=MSGPACK,
+            answers=CommitAnswer,
+            answers_media=MSGPACK,
+            refuses=[ErrorCode.TOO_LARGE],
         ),
     )
     async def commit(request: Request[Any, Any, Any], drive_id: FromPath[str]) -> Response[bytes]:

@@ -10,6 +10,7 @@ from backend_server.api.authentication import caller_of
 from backend_server.api.bodies import Bodies, answer_json
 from backend_server.api.openapi import described
 from backend_server.api.use_cases import UseCases
+from backend_server.protocol.errors import ErrorCode
 from backend_server.protocol.identity import DriveId
 from backend_server.protocol.limits import POLL_HOLD_S
 from backend_server.protocol.messages import MSGPACK, ChangesPage, PollAnswer, PollRequest
@@ -20,7 +21,9 @@ def feed_routes(use_cases: UseCases, *, bodies: Bodies) -> list[HTTPRouteHandler
 
     @get(
         "/v1/drives/{drive_id:str}/snapshot",
-        operation_class=described(answers=ChangesPage, answers_media=MSGPACK),
+        operation_class=described(
+            answers=ChangesPage, answers_media=MSGPACK, refuses=[ErrorCode.CURSOR_RESET]
+        ),
     )
     async def get_snapshot(
         request: Request[Any, Any, Any],
@@ -34,7 +37,9 @@ def feed_routes(use_cases: UseCases, *, bodies: Bodies) -> list[HTTPRouteHandler
 
     @get(
         "/v1/drives/{drive_id:str}/changes",
-        operation_class=described(answers=ChangesPage, answers_media=MSGPACK),
+        operation_class=described(
+            answers=ChangesPage, answers_media=MSGPACK, refuses=[ErrorCode.CURSOR_RESET]
+        ),
     )
     async def get_changes(
         request: Request[Any, Any, Any], drive_id: FromPath[str], cursor: FromQuery[str]
@@ -53,7 +58,9 @@ def poll_routes(use_cases: UseCases, *, bodies: Bodies) -> list[HTTPRouteHandler
     @post(
         "/v1/changes/poll",
         status_code=200,
-        operation_class=described(takes=PollRequest, answers=PollAnswer),
+        operation_class=described(
+            takes=PollRequest, answers=PollAnswer, refuses=[ErrorCode.TOO_LARGE]
+        ),
     )
     async def poll_changes(request: Request[Any, Any, Any]) -> Response[bytes]:
         """Wait until a drive moves past its cursor; empty after a quiet while."""

@@ -10,6 +10,7 @@ from backend_server.api.authentication import caller_of
 from backend_server.api.bodies import Bodies
 from backend_server.api.openapi import described
 from backend_server.api.use_cases import UseCases
+from backend_server.protocol.errors import ErrorCode
 from backend_server.protocol.identity import DriveId
 from backend_server.protocol.limits import KIB
 from backend_server.protocol.messages import MSGPACK, ManifestsAnswer, ManifestsRequest
@@ -29,6 +30,7 @@ def manifest_routes(use_cases: UseCases, *, bodies: Bodies) -> list[HTTPRouteHan
             takes_media=MSGPACK,
             answers=ManifestsAnswer,
             answers_media=MSGPACK,
+            refuses=[ErrorCode.TOO_LARGE],
         ),
     )
     async def fetch_manifests(

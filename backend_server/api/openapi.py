@@ -4,10 +4,11 @@ Bodies are read and made by `bodies.py`, not by the framework, so each route say
 does: the Structs of `protocol.messages` become schemas, whatever their encoding.
 """
 
+from collections.abc import Iterable
 from typing import Any, Final
 
 import msgspec
-from litestar import Request
+from litestar import Request, Router
 from litestar.openapi.config import OpenAPIConfig
 from litestar.openapi.plugins import JsonRenderPlugin
 from litestar.openapi.spec import (
@@ -23,9 +24,23 @@ from litestar.openapi.spec import (
 )
 
 from backend_server.protocol import messages
-from backend_server.protocol.errors import ErrorBody
+from backend_server.protocol.errors import HTTP_STATUS, ErrorBody, ErrorCode
 
 JSON: Final = "application/json"
+_ANY_CALL: Final = (
+    ErrorCode.MALFORMED,
+    ErrorCode.METHOD_NOT_ALLOWED,
+    ErrorCode.NOT_FOUND,
+    ErrorCode.INTERNAL,
+    ErrorCode.BUSY,
+    ErrorCode.STORAGE_FULL,
+)
+_ANY_CALLER: Final = (
+    ErrorCode.TOKEN_INVALID,
+    ErrorCode.TOKEN_EXPIRED,
+    ErrorCode.DEVICE_REVOKED,
+    ErrorCode.FORBIDDEN,
+)
 _REF: Final = "#/components/schemas/{name}"
 _BEARER: Final = "bearer"
 
@@ -46,6 +61,10 @@ class _DocumentPlugin(JsonRenderPlugin):
         components = {**openapi_schema.get("components", {}), "schemas": _schemas()}
         return super().render(request, {**openapi_schema, "components": components})
 
+    def receive_router(self, router: Router) -> None:
+        """Drop the page that the framework has for other paths here: it is not an `ErrorBody`."""
+        router.routes[:] = [route for route in router.routes if "{" not in route.path]
+
 
 def described(
     *,
@@ -55,10 +74,12 @@ def described(
     answers_media: str = JSON,
     is_list: bool = False,
     is_open: bool = False,
+    refuses: Iterable[ErrorCode] = (),
 ) -> type[Operation]:
     """Return the operation class of a route that takes and answers such bodies.
 
     Args:
+        refuses: Codes beside those that every call may answer with (`_ANY_CALL`, `_ANY_CALLER`).
         takes: None with a media type other than JSON stands for a body of frames.
         is_list: The answer is an array of `answers`.
         is_open: No token is asked for.
@@ -73,11 +94,23 @@ def described(
             if answers is not None or answers_media != JSON:
                 answer.content = _content(answers, answers_media, is_list=is_list)
             status = next(iter(self.responses or {"200": answer}))
-            refused = OpenAPIResponse(description="Refused", content=_content(ErrorBody, JSON))
-            self.responses = {status: answer, "default": refused}
+            codes = {*_ANY_CALL, *refuses, *(() if is_open else _ANY_CALLER)}
+            self.responses = {status: answer, **_refusals(codes)}
             self.security = [] if is_open else [{_BEARER: []}]
 
     return Described
+
+
+def _refusals(codes: Iterable[ErrorCode]) -> dict[str, OpenAPIResponse]:
+    by_status: dict[str, list[str]] = {}
+    for code in sorted(codes):
+        by_status.setdefault(str(HTTP_STATUS[code].value), []).append(code)
+    return {
+        status: OpenAPIResponse(
+            description=f"Refused: {', '.join(same)}", content=_content(ErrorBody, JSON)
+        )
+        for status, same in sorted(by_status.items())
+    }
 
 
 def _content(

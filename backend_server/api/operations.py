@@ -31,7 +31,7 @@ def operation_routes(
         await check_ready()
         return answer_json({"status": "ok"})
 
-    @get("/metrics", operation_class=described(is_open=True))
+    @get("/metrics", operation_class=described(is_open=True, refuses=[ErrorCode.FORBIDDEN]))
     async def get_metrics(request: Request[Any, Any, Any]) -> Response[bytes]:
         """Return measurements for Prometheus, to this machine unless configured otherwise."""
         if not metrics_from_anywhere and not _is_loopback(request):

@@ -1,12 +1,15 @@
 """Every error as `ErrorBody`: the one place where exceptions become HTTP."""
 
 import math
+from collections.abc import Iterator
+from contextlib import suppress
 from http import HTTPStatus
 from typing import Any, Final
 
 import msgspec
 import structlog
 from litestar import Request, Response
+from litestar.enums import HttpMethod
 from litestar.exceptions import HTTPException
 from litestar.types import ExceptionHandlersMap
 
@@ -23,6 +26,7 @@ _BUSY_RETRY_S: Final = 1.0
 _STORAGE_FULL_RETRY_S: Final = 30.0
 _CODE_OF_STATUS: Final = {
     HTTPStatus.NOT_FOUND: ErrorCode.NOT_FOUND,
+    HTTPStatus.METHOD_NOT_ALLOWED: ErrorCode.METHOD_NOT_ALLOWED,
     HTTPStatus.REQUEST_ENTITY_TOO_LARGE: ErrorCode.TOO_LARGE,
 }
 
@@ -76,7 +80,19 @@ def _answer_unexpected(request: Request[Any, Any, Any], error: Exception) -> Res
     refusal = refusal_of(error)
     if refusal.code is ErrorCode.INTERNAL:
         _log.error("internal error", exc_info=error)
-    return answer_refusal(refusal)
+    answer = answer_refusal(refusal)
+    if refusal.code is ErrorCode.METHOD_NOT_ALLOWED:
+        answer.headers["allow"] = ", ".join(_methods_of(request))
+    return answer
+
+
+def _methods_of(request: Request[Any, Any, Any]) -> Iterator[HttpMethod]:
+    """Yield the methods that the path of `request` has."""
+    router = request.app.asgi_router
+    for method in HttpMethod:
+        with suppress(HTTPException):
+            router.handle_routing(path=request.scope["path"], method=method.value)
+            yield method
 
 
 EXCEPTION_HANDLERS: Final[ExceptionHandlersMap] = {

@@ -9,6 +9,7 @@ from backend_server.api.bodies import Bodies, answer_json
 from backend_server.api.metrics import Metrics
 from backend_server.api.openapi import described
 from backend_server.domain.refusals import Refusal
+from backend_server.protocol.errors import ErrorCode
 from backend_server.protocol.messages import SessionAnswer, SessionRequest
 from backend_server.services.log_in import LogIn
 
@@ -19,7 +20,17 @@ def session_routes(log_in: LogIn, *, bodies: Bodies, metrics: Metrics) -> list[H
     @post(
         "/v1/sessions",
         status_code=200,
-        operation_class=described(takes=SessionRequest, answers=SessionAnswer, is_open=True),
+        operation_class=described(
+            takes=SessionRequest,
+            answers=SessionAnswer,
+            is_open=True,
+            refuses=[
+                ErrorCode.TOO_LARGE,
+                ErrorCode.RATE_LIMITED,
+                ErrorCode.WRONG_PASSWORD,
+                ErrorCode.FORBIDDEN,
+            ],
+        ),
     )
     async def create_session(request: Request[Any, Any, Any]) -> Response[bytes]:
         """Log in a device; the token is shown once."""

@@ -10,6 +10,7 @@ from backend_server.api.authentication import caller_of
 from backend_server.api.bodies import Bodies
 from backend_server.api.openapi import described
 from backend_server.api.use_cases import UseCases
+from backend_server.protocol.errors import ErrorCode
 from backend_server.protocol.identity import DriveId
 from backend_server.protocol.limits import MIB
 from backend_server.protocol.messages import MSGPACK, UploadAnswer, UploadRequest
@@ -25,7 +26,11 @@ def upload_routes(use_cases: UseCases, *, bodies: Bodies) -> list[HTTPRouteHandl
         "/v1/drives/{drive_id:str}/uploads",
         status_code=200,
         operation_class=described(
-            takes=UploadRequest, takes_media=MSGPACK, answers=UploadAnswer, answers_media=MSGPACK
+            takes=UploadRequest,
+            takes_media=MSGPACK,
+            answers=UploadAnswer,
+            answers_media=MSGPACK,
+            refuses=[ErrorCode.TOO_LARGE, ErrorCode.QUOTA_EXCEEDED],
         ),
     )
     async def announce_upload(

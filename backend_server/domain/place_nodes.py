@@ -1,6 +1,7 @@
 """Whether dentries may change, all at once, judged by the outcome. Pure."""
 
 from collections.abc import Collection, Iterable
+from typing import Final
 
 from msgspec.structs import replace
 
@@ -18,6 +19,10 @@ from backend_server.protocol.errors import ErrorCode
 from backend_server.protocol.identity import NO_NODE, ROOT_NODE
 from backend_server.protocol.limits import LINKS_MAX
 from backend_server.protocol.messages import DentryState, NodeKind, PlaceNodes
+
+WALKED_MAX: Final = 1_000_000
+"""Folders above folders that one commit may look at, each operation's counted anew: so much keeps
+the writer for half a second. A thousand operations on folders a thousand deep are within it."""
 
 Key = tuple[int, bytes]
 Links = dict[int, set[Key]]
@@ -115,25 +120,31 @@ def _find_broken_law(tree: Tree, operation: PlaceNodes, outcome: Links) -> Rejec
             return refused(ErrorCode.FOLDER_LINK)
         if not links and tree.child_counts[node_id] + gained_children.get(node_id, 0) > 0:
             return refused(ErrorCode.FOLDER_NOT_EMPTY)
+    sound = {int(ROOT_NODE)}
     for node_id, links in outcome.items():
         is_placed_folder = links and tree.nodes[node_id].kind is NodeKind.FOLDER
-        if is_placed_folder and _is_inside_itself(tree, node_id, outcome):
+        if is_placed_folder and _is_inside_itself(tree, node_id, outcome, sound):
             return refused(ErrorCode.FOLDER_CYCLE)
+    tree.walked_count += len(sound)
+    if tree.walked_count > WALKED_MAX:
+        return refused(ErrorCode.TOO_LARGE)
     return None
 
 
-def _is_inside_itself(tree: Tree, folder_id: int, outcome: Links) -> bool:
-    """Walk from the folder to the root; the laws before the operation hold, so it ends."""
-    seen = {folder_id}
+def _is_inside_itself(tree: Tree, folder_id: int, outcome: Links, sound: set[int]) -> bool:
+    """Walk from the folder to the root, or to where another was found `sound`: not a cycle."""
+    walked: set[int] = set()
     at = folder_id
-    while True:
+    while at not in sound:
+        if at in walked:
+            return True
+        walked.add(at)
         links: Collection[Key] = outcome[at] if at in outcome else tree.links.get(at, ())
         if not links:
-            return False
+            break
         ((at, _name),) = links
-        if at in seen:
-            return True
-        seen.add(at)
+    sound |= walked
+    return False
 
 
 def _nodes_after(

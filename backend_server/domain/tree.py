@@ -58,6 +58,8 @@ class Tree:
     links: dict[int, dict[tuple[int, bytes], None]] = field(default_factory=dict)
     child_counts: dict[int, int] = field(default_factory=dict)
     reservations: dict[bytes, int] = field(default_factory=dict)
+    walked_count: int = 0
+    """Folders looked at on the way from a placed folder to the root."""
     base_sequence: int = field(init=False)
     _undo: list[tuple[dict[Any, Any], Any, Any]] = field(default_factory=list, init=False)
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from typing import Final
 
-from sqlalchemy import Connection, bindparam, func, select
+from sqlalchemy import Connection, bindparam, func, select, text
 
 from backend_server.domain.footprint import Footprint
 from backend_server.domain.tree import Tree
@@ -31,6 +31,16 @@ _LINKS: Final = select(dentries.c.node_id, dentries.c.parent, dentries.c.name).w
     dentries.c.node_id.is_not(None),
     dentries.c.node_id.in_(bindparam("node_ids", expanding=True)),
 )
+_LINKS_ABOVE: Final = text("""
+    WITH RECURSIVE above (node_id, parent, name) AS (
+        SELECT node_id, parent, name FROM dentries
+        WHERE drive_id = :drive_id AND node_id IS NOT NULL AND node_id IN :node_ids
+        UNION
+        SELECT d.node_id, d.parent, d.name FROM above AS a CROSS JOIN dentries AS d
+        WHERE d.drive_id = :drive_id AND d.node_id IS NOT NULL AND d.node_id = a.parent
+    )
+    SELECT node_id, parent, name FROM above
+""").bindparams(bindparam("node_ids", expanding=True))
 _CHILD_COUNTS: Final = (
     select(dentries.c.parent, func.count())
     .where(
@@ -136,14 +146,15 @@ def _load_child_counts(
 def _load_ancestors(
     connection: Connection, drive_id: DriveId, tree: Tree, node_ids: set[int]
 ) -> None:
-    """Load the links of `node_ids` and of all folders above: one query a level."""
-    walked: set[int] = set()
-    frontier = node_ids
-    while frontier:
-        _load_links(connection, drive_id, tree, frontier - tree.links.keys())
-        walked |= frontier
-        above = {parent for node_id in frontier for parent, _name in tree.links[node_id]}
-        frontier = above - walked
+    """Load the links of `node_ids` and of all folders above.
+
+    The database walks up by itself: a query a level let one rename, deep in a chain of 20,000
+    folders, keep the only writer for seconds.
+    """
+    for some in in_lists(list(node_ids)):
+        rows = connection.execute(_LINKS_ABOVE, {"drive_id": drive_id, "node_ids": some})
+        for node_id, parent, name in rows.all():
+            tree.links.setdefault(node_id, {})[parent, name] = None
 
 
 def _parents_of_placed_folders(tree: Tree, footprint: Footprint) -> set[int]:

@@ -9,6 +9,8 @@ same function.
     chunking.py     where a byte stream is cut (FastCDC)
     blocks.py       a chunk encoded as it travels and is stored (raw, zstd, zstd against a base)
     manifests.py    the ordered chunks of a revision: packing, segments, ids, splices
+    compression.py  a whole body compressed, and back within a bound
+    answers.py      whether an answer can be one: checked by whoever gets it
     frames.py       many headers and payloads in one body
     messages.py     the calls: one Struct a request or answer
     errors.py       error code, HTTP status and message, in one table

@@ -18,6 +18,7 @@ class ErrorCode(StrEnum):
     MALFORMED = "malformed"
     TOO_LARGE = "too_large"
     NOT_FOUND = "not_found"
+    METHOD_NOT_ALLOWED = "method_not_allowed"
     # who are you
     WRONG_PASSWORD = "wrong_password"
     TOKEN_INVALID = "token_invalid"
@@ -50,6 +51,7 @@ HTTP_STATUS: Final[dict[ErrorCode, HTTPStatus]] = {
     ErrorCode.MALFORMED: HTTPStatus.BAD_REQUEST,
     ErrorCode.TOO_LARGE: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
     ErrorCode.NOT_FOUND: HTTPStatus.NOT_FOUND,
+    ErrorCode.METHOD_NOT_ALLOWED: HTTPStatus.METHOD_NOT_ALLOWED,
     ErrorCode.WRONG_PASSWORD: HTTPStatus.UNAUTHORIZED,
     ErrorCode.TOKEN_INVALID: HTTPStatus.UNAUTHORIZED,
     ErrorCode.TOKEN_EXPIRED: HTTPStatus.UNAUTHORIZED,

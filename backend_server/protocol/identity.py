@@ -41,7 +41,10 @@ NODE_ID_RESERVED_MAX: Final = 1 << 16
 """Ids up to here are never chosen by a client."""
 
 NODE_ID_MAX: Final = (1 << 63) - 1
+DEVICE_ID_MAX: Final = (1 << 63) - 1
 
+DRIVE_ID_LENGTH: Final = 16
+_HEXADECIMAL: Final = frozenset("0123456789abcdef")
 DIGEST_BYTES: Final = 32
 CHUNK_KEY_BYTES: Final = 32
 UPLOAD_ID_BYTES: Final = 16
@@ -50,6 +53,11 @@ UPLOAD_ID_BYTES: Final = 16
 def chunk_id_of(plaintext: bytes | bytearray | memoryview, *, chunk_key: bytes) -> ChunkId:
     """Return the id of a chunk. Pure. Releases the GIL for large chunks."""
     return ChunkId(blake3(plaintext, key=chunk_key).digest())
+
+
+def is_valid_drive_id(drive_id: str) -> bool:
+    """Whether `drive_id` can be one. Pure."""
+    return len(drive_id) == DRIVE_ID_LENGTH and not set(drive_id) - _HEXADECIMAL
 
 
 def is_valid_name(name: bytes) -> bool:

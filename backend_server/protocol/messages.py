@@ -35,11 +35,11 @@ def decode(data: bytes | memoryview, kind: type[T]) -> T:
     """Return the message in `data`. Pure.
 
     Raises:
-        MessageMalformed: Not a message of this kind.
+        MessageMalformed: Not a message of this kind, or nested deeper than any is.
     """
     try:
         return msgspec.msgpack.decode(data, type=kind)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise MessageMalformed(str(error)) from error
 
 

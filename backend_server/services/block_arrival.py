@@ -131,13 +131,14 @@ def verify_and_seal(
     """
     verified: dict[ChunkId, VerifiedBlock] = {}
     for frame in frames:
+        if frame.chunk_id in verified:
+            # Not decoded again: a few bytes may stand for a large chunk, thousands of times.
+            continue
         if frame.base and frame.base not in bases:
             raise Refusal(ErrorCode.CHUNK_MISMATCH, "The base of a delta is not stored.")
         plaintext = _plaintext_of(frame, bases)
         if not plaintext or chunk_id_of(plaintext, chunk_key=chunk_key) != frame.chunk_id:
             raise Refusal(ErrorCode.CHUNK_MISMATCH, "A block is not the chunk that it names.")
-        if frame.chunk_id in verified:
-            continue
         # A delta is decoded and stored whole: no stored block depends on another.
         block = encode_block(bytes(plaintext)) if frame.base else frame.block
         verified[frame.chunk_id] = VerifiedBlock(

@@ -8,7 +8,7 @@ from backend_server.domain.refusals import Refusal
 from backend_server.metadata.database import Database
 from backend_server.metadata.device_rows import load_devices, update_device_revoked
 from backend_server.protocol.errors import ErrorCode
-from backend_server.protocol.identity import DeviceId
+from backend_server.protocol.identity import DEVICE_ID_MAX, DeviceId
 from backend_server.protocol.messages import DeviceInfo
 
 
@@ -46,7 +46,7 @@ class RevokeDevice:
         Raises:
             Refusal: NOT_FOUND: not a device of this account.
         """
-        is_known = await self._database.write(
+        is_known = 0 < device_id <= DEVICE_ID_MAX and await self._database.write(
             partial(
                 update_device_revoked,
                 device_id=device_id,

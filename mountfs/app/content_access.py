@@ -13,7 +13,7 @@ from mountfs.blocks.read_stream import ReadStream
 from mountfs.blocks.reader import ContentReader
 from mountfs.blocks.uploader import SentContent, Uploader
 from mountfs.blocks.workers import Workers
-from mountfs.core.content import ContentSource, DirtyContent
+from mountfs.core.content import ContentSource, DirtyContent, committed_content
 from mountfs.core.text_merge import merge_texts
 from mountfs.errors import MountError, Unavailable
 from mountfs.state.overlay import Source
@@ -165,4 +165,4 @@ async def load_source(drive_id: DriveId, catalog: ManifestCatalog, source: Sourc
     manifest = await catalog.load(
         drive_id, node_id, revision, ManifestId(source.manifest_id), source.entries
     )
-    return ContentSource(drive_id, node_id, revision, manifest)
+    return committed_content(drive_id, node_id, revision, manifest, size_bytes=source.size_bytes)

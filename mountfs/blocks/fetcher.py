@@ -201,6 +201,8 @@ class BlockFetcher:
         key = self._drives[flight.drive_id].chunk_key
         if chunk_id_of(plaintext, chunk_key=key) != flight.chunk_id:
             raise Corruption("a block whose bytes are not what its id says")
+        if len(plaintext) != flight.length:
+            raise Corruption("a chunk that is not as long as its manifest says")
         return plaintext
 
     def _fail(self, flight: Flight, error: MountError, *, may_retry: bool) -> None:

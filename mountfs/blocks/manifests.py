@@ -198,12 +198,13 @@ class ManifestCatalog:
         try:
             answer = await self._api.fetch_manifests(drive_id, ManifestsRequest(wanted))
             answers = {each.manifest_id: each for each in answer.manifests}
-            for key, flight in batch.items():
+            for nth, (key, flight) in enumerate(batch.items()):
                 if flight.landed.is_set():
                     continue
                 one = answers.get(key[1])
-                if one is not None and one.error == ErrorCode.TOO_LARGE and len(batch) > 1:
-                    # Did not fit beside the others: goes again, and the first always fits.
+                if one is not None and one.error == ErrorCode.TOO_LARGE and nth:
+                    # Did not fit beside the others: goes again. The first always fits, so every
+                    # request brings one home, whatever the server says.
                     self._departing[key] = flight
                     continue
                 try:

@@ -12,7 +12,7 @@ from mountfs.blocks.older import OlderManifests
 from mountfs.blocks.read_stream import ReadStream
 from mountfs.blocks.store import ChunkStore
 from mountfs.core.content import ContentSource, Manifest
-from mountfs.errors import DeadlinePassed
+from mountfs.errors import Corruption, DeadlinePassed
 
 READ_DEADLINE_S: Final = 10.0
 _PREFETCH_FLIGHTS_MAX: Final = 2048
@@ -58,7 +58,7 @@ class ContentReader:
             found = self._store.read(source.drive_id, entry, within, take, whole=whole)
             if found is None:
                 return None
-            parts.append(found)
+            parts.append(_exactly(found, take))
         if len(parts) == 1:
             return bytes(parts[0])
         return b"".join(parts)
@@ -84,14 +84,14 @@ class ContentReader:
             if here is None:
                 parts.append((self._ask(source, index, urgent=True), within, take))
             else:
-                parts.append(here)
+                parts.append(_exactly(here, take))
         joined: list[bytes | memoryview] = []
         with trio.move_on_after(READ_DEADLINE_S):
             for part in parts:
                 if isinstance(part, tuple):
                     flight, within, take = part
                     plaintext = await landed(flight)
-                    joined.append(memoryview(plaintext)[within : within + take])
+                    joined.append(_exactly(memoryview(plaintext)[within : within + take], take))
                 else:
                     joined.append(part)
             return b"".join(joined)
@@ -101,7 +101,10 @@ class ContentReader:
         """Return the whole chunk that is entry `index` of `source`; not a hole."""
         entry = source.manifest.entries[index]
         here = self._store.get(source.drive_id, entry.chunk_id)
-        return here if here is not None else await landed(self._ask(source, index, urgent=True))
+        if here is None:
+            here = await landed(self._ask(source, index, urgent=True))
+        _exactly(here, entry.length)
+        return here
 
     async def read_chunks(self, source: ContentSource, indices: Sequence[int]) -> list[bytes]:
         """Return whole chunks of `source`, fetched together. The caller bounds how many."""
@@ -114,10 +117,13 @@ class ContentReader:
             for nth, plaintext in enumerate(ready)
             if plaintext is None
         }
-        return [
+        chunks = [
             plaintext if plaintext is not None else await landed(flights[nth])
             for nth, plaintext in enumerate(ready)
         ]
+        for nth, chunk in enumerate(chunks):
+            _exactly(chunk, source.manifest.entries[indices[nth]].length)
+        return chunks
 
     async def prefetch(self, sources: Sequence[ContentSource]) -> None:
         """Bring what this device lacks of `sources` into the cache, in few requests.
@@ -230,6 +236,18 @@ def _same_place(manifest: Manifest, index: int, older: Manifest) -> ChunkId | No
         return None
     entry = older.entries[older.index_at(start)]
     return None if entry.is_hole else entry.chunk_id
+
+
+def _exactly(piece: bytes | memoryview, length: int) -> bytes | memoryview:
+    """Return `piece`, which is as long as the manifest says.
+
+    Raises:
+        Corruption: Two manifests tell two lengths of one chunk: this one is wrong, and what lies
+            behind would be read from the wrong place.
+    """
+    if len(piece) != length:
+        raise Corruption("a chunk that is not as long as its manifest says")
+    return piece
 
 
 async def landed(flight: Flight) -> bytes:

@@ -14,6 +14,7 @@ from backend_server.protocol.manifests import Entry
 from cache import ChunkCache
 from mountfs.blocks.cache_writer import CacheWriter
 from mountfs.blocks.workers import ThreadWorkers, Workers
+from mountfs.errors import Corruption
 
 MEMORY_BYTES_MAX: Final = 32 * MIB
 # A smaller part of a chunk is cheaper to open alone than the whole chunk is.
@@ -59,6 +60,9 @@ class ChunkStore:
         """Return `length` bytes of a chunk from `within`, None if it is not here.
 
         `whole`: the rest of the chunk will be wanted too, so open all of it at once.
+
+        Raises:
+            Corruption: The chunk is not as long as `entry` says.
         """
         chunk_id = entry.chunk_id
         found = self._at_hand(drive_id, chunk_id)
@@ -69,6 +73,8 @@ class ChunkStore:
             if found is None:
                 return None
             self.remember(drive_id, chunk_id, found)
+        if len(found) != entry.length:
+            raise Corruption("a chunk that is not as long as its manifest says")
         if length == len(found):
             return found
         return memoryview(found)[within : within + length]

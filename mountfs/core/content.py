@@ -12,6 +12,7 @@ from typing import NamedTuple, Protocol
 
 from backend_server.protocol.identity import DriveId, ManifestId, NodeId, RevisionId
 from backend_server.protocol.manifests import Entry
+from mountfs.errors import Corruption
 
 
 class Piece(NamedTuple):
@@ -61,6 +62,26 @@ class ContentSource(NamedTuple):
     node_id: NodeId
     revision: RevisionId
     manifest: Manifest
+
+
+def committed_content(
+    drive_id: DriveId,
+    node_id: NodeId,
+    revision: RevisionId,
+    manifest: Manifest,
+    *,
+    size_bytes: int,
+) -> ContentSource:
+    """Return the content of a revision that the feed says is `size_bytes` long. Pure.
+
+    Raises:
+        Corruption: The manifest is of another length: bytes would be missing, or misplaced.
+    """
+    if manifest.size_bytes != size_bytes:
+        raise Corruption(
+            f"a manifest of {manifest.size_bytes} bytes for a file of {size_bytes} bytes"
+        )
+    return ContentSource(drive_id, node_id, revision, manifest)
 
 
 class DirtyRange(NamedTuple):

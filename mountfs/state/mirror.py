@@ -17,6 +17,34 @@ NODE_COLUMNS: Final = (
 
 _MARKS = ",".join("?" * len(NodeRecord._fields))
 
+_BROKEN_LAWS: Final = (
+    (
+        "the root is no folder",
+        "SELECT 1 WHERE NOT EXISTS (SELECT 1 FROM node WHERE node_id = 1 AND kind = 2)",
+    ),
+    ("the root has a name", "SELECT 1 FROM dentry WHERE node_id = 1"),
+    (
+        "a name in what is no folder",
+        "SELECT 1 FROM dentry LEFT JOIN node AS parent ON parent.node_id = dentry.parent "
+        "WHERE parent.kind IS NOT 2 LIMIT 1",
+    ),
+    (
+        "a name leads to nothing",
+        "SELECT 1 FROM dentry LEFT JOIN node USING (node_id) WHERE kind IS NULL LIMIT 1",
+    ),
+    (
+        "a folder has two names",
+        "SELECT 1 FROM dentry WHERE is_folder GROUP BY node_id HAVING count(*) > 1 LIMIT 1",
+    ),
+    (
+        "a folder is inside itself",
+        "WITH RECURSIVE reached (id) AS (SELECT 1 UNION SELECT node_id FROM dentry JOIN reached "
+        "ON parent = id WHERE is_folder) SELECT 1 FROM (SELECT count(*) AS found FROM reached) "
+        "WHERE found <= (SELECT count(*) FROM dentry WHERE is_folder)",
+    ),
+)
+"""What each law's breach is called, and the rows that show one. See core/tree_laws."""
+
 
 class Mirror:
     """Remembers what it was asked for lately, also that there is nothing: a file system asks for
@@ -122,6 +150,21 @@ class Mirror:
             "VALUES (?1,?2,?3, coalesce((SELECT kind = 2 FROM node WHERE node_id = ?3), 0))",
             [(state.parent, state.name, state.node_id) for state in dentries if state.node_id],
         )
+
+    def complete(self) -> str | None:
+        """Finish what was filled page by page: return which law the tree breaks, None if none.
+
+        Joins the caller's transaction. Rows of one page could name nodes of a later one.
+        """
+        self.edits_count += 1
+        self._database.execute(
+            "UPDATE dentry SET is_folder = 1 WHERE NOT is_folder AND node_id IN "
+            "(SELECT node_id FROM node WHERE kind = 2)"
+        )
+        for broken, statement in _BROKEN_LAWS:
+            if self._database.execute(statement).fetchone() is not None:
+                return broken
+        return None
 
     def forget_remembered(self) -> None:
         """The rows may have changed behind what was remembered of them."""

@@ -8,7 +8,7 @@ from backend_server.protocol.messages import NodeKind
 from mountfs.core.mirror_laws import Key
 from mountfs.errors import CursorReset
 from mountfs.state.records import NodeRecord, record_of
-from mountfs.sync.feed import FeedSource, Pulled, pull, pull_changes
+from mountfs.sync.feed import FeedSource, Progress, Pulled, pull, pull_changes
 
 ROUNDS_MAX: Final = 8
 """Both ways are followed until they meet; on a drive that never rests they may not."""
@@ -37,7 +37,7 @@ async def fetch_comparable(
     Changes nothing. Raises `Unavailable`, `Refused`.
     """
     fresh = await pull(source, drive_id, "")
-    behind = Pulled(cursor)
+    behind = Pulled(Progress(cursor))
     try:
         await pull_changes(source, drive_id, behind)
     except CursorReset:

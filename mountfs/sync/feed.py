@@ -2,11 +2,12 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Final, Protocol
 
 import structlog
 
 from backend_server.protocol.identity import DriveId
+from backend_server.protocol.limits import GIB
 from backend_server.protocol.messages import (
     ChangesPage,
     DentryState,
@@ -15,7 +16,8 @@ from backend_server.protocol.messages import (
     OperationAnswer,
     QuotaState,
 )
-from mountfs.errors import CursorReset
+from mountfs.core.tree_laws import find_broken_law
+from mountfs.errors import Corruption, CursorReset
 from mountfs.state.local_changes import Key
 from mountfs.state.store import StateStore
 from mountfs.state.tree import source_of
@@ -23,10 +25,15 @@ from mountfs.state.view_changes import ViewChanges
 from mountfs.sync.conflict_copies import ConflictCopies
 from mountfs.sync.rebase import Rebase
 from mountfs.sync.revival import remember_before
-from mountfs.sync.settle import Settlement
+from mountfs.sync.settle import Settlement, find_broken_promise
 from mountfs.sync.successions import apply_successions
 
 _log = structlog.get_logger()
+
+PULLED_ROWS_MAX: Final = 20_000_000
+"""Rows of one consistent state, over all of its pages."""
+PULLED_BYTES_MAX: Final = 2 * GIB
+"""Names, targets and entries in them."""
 
 
 class FeedSource(Protocol):
@@ -35,20 +42,54 @@ class FeedSource(Protocol):
 
 
 @dataclass(slots=True)
+class Progress:
+    """How far the pages of one consistent state have come; a server may err, or lie."""
+
+    cursor: str = ""
+    rows_count: int = 0
+    rows_bytes: int = 0
+    head_sequence: int = 0
+
+    def take(self, page: ChangesPage) -> None:
+        """Note the next page.
+
+        Raises:
+            Corruption: It is none: it leads nowhere, leads back, or there are too many of them.
+        """
+        rows_count = len(page.nodes) + len(page.dentries)
+        if page.has_more and (not rows_count or page.cursor == self.cursor):
+            raise Corruption("the server's feed does not get on")
+        if page.consistent_at < self.head_sequence:
+            raise Corruption("the server's feed goes back")
+        self.rows_count += rows_count
+        self.rows_bytes += sum(len(node.target) + len(node.entries) for node in page.nodes)
+        self.rows_bytes += sum(len(dentry.name) for dentry in page.dentries)
+        if self.rows_count > PULLED_ROWS_MAX or self.rows_bytes > PULLED_BYTES_MAX:
+            raise Corruption("the server's feed does not end")
+        self.head_sequence = page.consistent_at
+        self.cursor = page.cursor
+
+
+@dataclass(slots=True)
 class Pulled:
     """What the drive is as of `cursor`, as states of what changed since the mirror's cursor."""
 
-    cursor: str
+    progress: Progress
     nodes: dict[int, NodeState] = field(default_factory=dict)
     dentries: dict[Key, DentryState] = field(default_factory=dict)
     applied_through: int = 0
     quota: QuotaState | None = None
     is_snapshot: bool = False
 
+    @property
+    def cursor(self) -> str:
+        return self.progress.cursor
+
     def add(self, page: ChangesPage) -> None:
+        """Take the next page. Raises as `Progress.take`."""
+        self.progress.take(page)
         self.nodes.update((state.node_id, state) for state in page.nodes)
         self.dentries.update(((state.parent, state.name), state) for state in page.dentries)
-        self.cursor = page.cursor
         self.applied_through = page.applied_through
         self.quota = page.quota
 
@@ -56,14 +97,14 @@ class Pulled:
 async def pull(source: FeedSource, drive_id: DriveId, cursor: str) -> Pulled:
     """Return everything behind `cursor`; a snapshot when there is none or it does not hold.
 
-    Changes nothing. Raises `Unavailable`, `Refused`.
+    Changes nothing. Raises `Unavailable`, `Refused`, `Corruption`.
     """
     if cursor:
         try:
-            return await pull_changes(source, drive_id, Pulled(cursor))
+            return await pull_changes(source, drive_id, Pulled(Progress(cursor)))
         except CursorReset:
             _log.warning("the feed was reset: the mirror is built anew")
-    pulled = Pulled("", is_snapshot=True)
+    pulled = Pulled(Progress(), is_snapshot=True)
     after: str | None = None
     while True:
         page = await source.snapshot_page(drive_id, after)
@@ -86,28 +127,38 @@ async def fill_empty_mirror(state: StateStore, source: FeedSource) -> None:
     """Take the drive's tree into a mirror that nobody has seen yet, page by page.
 
     Memory holds a page, and not a million nodes. The cursor comes last: what a crash leaves behind
-    is no mirror, and is cleared by the next try. Raises `Unavailable`, `Refused`, `CursorReset`.
+    is no mirror, and is cleared by the next try.
+
+    Raises:
+        Corruption: The pages are no tree.
+        CursorReset: The journal was compacted meanwhile: try again.
+        Unavailable, Refused: Try again later.
     """
     assert not state.cursor
     with state.database.transaction():
         state.mirror.clear()
+    progress = Progress()
     page: ChangesPage | None = None
     while page is None or page.has_more:
-        after = None if page is None else page.cursor
-        page = await source.snapshot_page(state.drive_id, after)
-        _fill(state, page)
+        page = await source.snapshot_page(state.drive_id, progress.cursor or None)
+        _fill(state, page, progress)
     while True:
-        page = await source.changes(state.drive_id, page.cursor)
+        page = await source.changes(state.drive_id, progress.cursor)
         with state.database.transaction():
-            _fill(state, page)
-            if not page.has_more:
-                state.set_value("cursor", page.cursor)
-                state.batches.number_from(page.applied_through)
-                state.set_quota(page.quota)
-                return
+            _fill(state, page, progress)
+            if page.has_more:
+                continue
+            broken = state.mirror.complete()
+            if broken is not None:
+                raise Corruption(f"the server's tree is none: {broken}")
+            state.set_value("cursor", page.cursor)
+            state.batches.number_from(page.applied_through)
+            state.set_quota(page.quota)
+            return
 
 
-def _fill(state: StateStore, page: ChangesPage) -> None:
+def _fill(state: StateStore, page: ChangesPage, progress: Progress) -> None:
+    progress.take(page)
     with state.database.transaction():
         state.mirror.apply(page.nodes, page.dentries)
 
@@ -159,9 +210,22 @@ def apply(
 
     One transaction: after a crash either all of it happened, or it will be done again from the
     same batch and the same cursor. No checkpoint.
+
+    Raises:
+        Corruption: What was pulled is no tree, or lacks what was answered. Nothing was done.
     """
     if pulled.is_snapshot:
         _add_removals(state, pulled)
+    broken = find_broken_law(state.mirror, pulled.nodes, pulled.dentries)
+    if broken is not None:
+        raise Corruption(f"the server's tree is none: {broken}")
+    if answers is not None and not pulled.is_snapshot:
+        # A snapshot has no tombstone of what was made and removed since.
+        broken = find_broken_promise(
+            state.batches.in_flight, answers, pulled.nodes, head_sequence=pulled.progress.head_sequence
+        )
+        if broken is not None:
+            raise Corruption(f"the server's answers are not true: {broken}")
     nodes, dentries = list(pulled.nodes.values()), list(pulled.dentries.values())
     removed = {node.node_id for node in nodes if node.kind is NodeKind.REMOVED}
     present = pulled.nodes.keys() - removed

@@ -2,14 +2,20 @@
 
 import random
 from collections.abc import Awaitable, Callable
-from typing import Protocol
+from typing import Final, Protocol
 
 import trio
 
 from backend_server.protocol.identity import DriveId
 from backend_server.protocol.messages import PollAnswer, PollRequest
 from mountfs.errors import MountError
-from mountfs.sync.backoff import backoff_s
+from mountfs.sync.backoff import BACKOFF_MIN_S, backoff_s
+
+_HELD_S: Final = 0.5
+"""An answer that took so long was no idle one."""
+_FRUITLESS_MAX: Final = 2
+_QUICK_MAX: Final = 50
+"""Quick answers in a row until they are paced: a busy drive needs no more than a few a second."""
 
 
 class PollServer(Protocol):
@@ -53,8 +59,10 @@ class Follower:
     async def run(self) -> None:
         """Poll until cancelled."""
         failures = 0
+        pace = _Pace(self._jitter)
         while True:
             cursor = self._cursor()
+            asked_at_s = trio.current_time()
             try:
                 answer = await self._server.poll(PollRequest({self._drive_id: cursor}))
             except MountError:
@@ -71,3 +79,29 @@ class Follower:
                 await self._moved(cursor)
             else:
                 self._hint()  # a slow poll is the safety net: ask the feed itself
+            await trio.sleep(
+                pace.pause_s(
+                    took_s=trio.current_time() - asked_at_s, has_moved=self._cursor() != cursor
+                )
+            )
+
+
+class _Pace:
+    """How long to wait behind an answer: nothing, as long as the server holds polls that have
+    nothing to tell, and tells of what the feed then has."""
+
+    def __init__(self, jitter: random.Random) -> None:
+        self._jitter = jitter
+        self._fruitless_count = 0
+        self._quick_count = 0
+
+    def pause_s(self, *, took_s: float, has_moved: bool) -> float:
+        """Return the pause behind an answer that took so long and was followed up."""
+        if took_s >= _HELD_S:
+            self._fruitless_count = self._quick_count = 0
+            return 0.0
+        self._quick_count += 1
+        self._fruitless_count = 0 if has_moved else self._fruitless_count + 1
+        if self._fruitless_count > _FRUITLESS_MAX:
+            return backoff_s(self._fruitless_count - _FRUITLESS_MAX, self._jitter)
+        return BACKOFF_MIN_S if self._quick_count > _QUICK_MAX else 0.0

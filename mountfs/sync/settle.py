@@ -4,7 +4,7 @@ Part of the transaction that applies the feed behind them: an applied operation'
 changes exactly when the mirror shows what they said.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 
 from backend_server.protocol.errors import ErrorCode
 from backend_server.protocol.messages import (
@@ -22,6 +22,33 @@ from mountfs.state.overlay import Source
 from mountfs.state.store import StateStore
 
 _KNOTS = frozenset({ErrorCode.FOLDER_CYCLE, ErrorCode.FOLDER_NOT_EMPTY, ErrorCode.FOLDER_LINK})
+
+
+def find_broken_promise(
+    sent: Sequence[SentOperation],
+    answers: Mapping[int, OperationAnswer],
+    brought: Container[int],
+    *,
+    head_sequence: int,
+) -> str | None:
+    """Return why the answers cannot be true of the feed behind them, None if they can. Pure.
+
+    What the server says to have made lies in the feed: else the bytes would be given up here and
+    be nowhere.
+
+    Args:
+        brought: Nodes whose states, tombstones included, came with the feed.
+    """
+    for each in sent:
+        answer = answers.get(each.operation.number)
+        if answer is None or answer.outcome is not Outcome.APPLIED:
+            continue
+        if answer.sequence > head_sequence:
+            return "a change was made behind the head"
+        operation = each.operation
+        if isinstance(operation, CreateNode | SetContent) and operation.node_id not in brought:
+            return "a change was made that the feed does not have"
+    return None
 
 
 class Settlement:

@@ -3,16 +3,18 @@
 import random
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import Final, TypeVar
 
 import httpx
 import msgspec
 
+from backend_server.protocol import answers
 from backend_server.protocol.blocks import Block
 from backend_server.protocol.frames import FrameReader
 from backend_server.protocol.identity import DeviceId, DriveId, UploadId
-from backend_server.protocol.limits import KIB, POLL_CLIENT_TIMEOUT_S
+from backend_server.protocol.limits import POLL_CLIENT_TIMEOUT_S
 from backend_server.protocol.messages import (
     FRAMES,
     MSGPACK,
@@ -39,16 +41,13 @@ from backend_server.protocol.messages import (
 from mountfs.transport import routes
 from mountfs.transport.bodies import FramesBody
 from mountfs.transport.carrier import open_carrier
-from mountfs.transport.exchange import CALL_DEADLINE_S, Exchange
-from mountfs.transport.refusals import network_errors
+from mountfs.transport.exchange import CALL_DEADLINE_S, SLOWEST_BYTES_PER_S, Exchange
+from mountfs.transport.refusals import network_errors, patience_of
 from mountfs.transport.traffic import Traffic
 
 JSON: Final = "application/json"
 BLOCK_SILENCE_S: Final = 10.0
 """A stream of blocks that brings nothing for so long is broken."""
-# A body may take this much longer for each of its bytes: slower links cannot carry a drive.
-_SLOWEST_BYTES_PER_S: Final = 32 * KIB
-
 T = TypeVar("T")
 
 
@@ -96,34 +95,40 @@ class ServerClient:
             body_kind=JSON,
             is_idempotent=False,
         )
-        return _from_json(answer, SessionAnswer)
+        return _checked(_from_json(answer, SessionAnswer), answers.check_session)
 
     async def account(self) -> AccountAnswer:
-        return _from_json(await self._exchange.call("GET", routes.ACCOUNT), AccountAnswer)
+        answer = await self._exchange.call("GET", routes.ACCOUNT)
+        return _checked(_from_json(answer, AccountAnswer), answers.check_account)
 
     async def devices(self) -> list[DeviceInfo]:
-        return _from_json(await self._exchange.call("GET", routes.DEVICES), list[DeviceInfo])
+        answer = await self._exchange.call("GET", routes.DEVICES)
+        return _checked(_from_json(answer, list[DeviceInfo]), answers.check_devices)
 
     async def revoke_device(self, device_id: DeviceId) -> None:
         await self._exchange.call("DELETE", routes.device(device_id))
 
     async def snapshot_page(self, drive_id: DriveId, after: str | None = None) -> ChangesPage:
         query = {} if after is None else {"after": after}
-        return await self._get(routes.of_drive(drive_id, "snapshot"), query, ChangesPage)
+        page = await self._get(routes.of_drive(drive_id, "snapshot"), query, ChangesPage)
+        return _checked(page, answers.check_page)
 
     async def changes(self, drive_id: DriveId, cursor: str) -> ChangesPage:
-        return await self._get(
+        page = await self._get(
             routes.of_drive(drive_id, "changes"), {"cursor": cursor}, ChangesPage
         )
+        return _checked(page, answers.check_page)
 
     async def poll(self, request: PollRequest) -> PollAnswer:
         answer = await self._exchange.poll(
             routes.POLL, msgspec.json.encode(request), JSON, timeout_s=POLL_CLIENT_TIMEOUT_S
         )
-        return _from_json(answer, PollAnswer)
+        said = _from_json(answer, PollAnswer)
+        return PollAnswer(said.moved, patience_of(said.retry_after_s))
 
     async def announce(self, drive_id: DriveId, request: UploadRequest) -> UploadAnswer:
-        return await self._post(routes.of_drive(drive_id, "uploads"), request, UploadAnswer)
+        answer = await self._post(routes.of_drive(drive_id, "uploads"), request, UploadAnswer)
+        return _checked(answer, partial(answers.check_announced, request))
 
     async def send_blocks(
         self, drive_id: DriveId, upload_id: UploadId, blocks: Sequence[tuple[BlockHeader, Block]]
@@ -136,7 +141,7 @@ class ServerClient:
             body=body,
             body_bytes=body.length_bytes,
             body_kind=FRAMES,
-            deadline_s=CALL_DEADLINE_S + body.length_bytes / _SLOWEST_BYTES_PER_S,
+            deadline_s=CALL_DEADLINE_S + body.length_bytes / SLOWEST_BYTES_PER_S,
         )
         return _from_msgpack(answer, BlocksAnswer)
 
@@ -163,7 +168,8 @@ class ServerClient:
         return await self._post(route, request, ManifestsAnswer)
 
     async def commit(self, drive_id: DriveId, request: CommitRequest) -> CommitAnswer:
-        return await self._post(routes.of_drive(drive_id, "commits"), request, CommitAnswer)
+        answer = await self._post(routes.of_drive(drive_id, "commits"), request, CommitAnswer)
+        return _checked(answer, partial(answers.check_committed, request))
 
     async def aclose(self) -> None:
         await self._exchange.aclose()
@@ -178,7 +184,7 @@ class ServerClient:
             route,
             body=body,
             body_kind=MSGPACK,
-            deadline_s=CALL_DEADLINE_S + len(body) / _SLOWEST_BYTES_PER_S,
+            deadline_s=CALL_DEADLINE_S + len(body) / SLOWEST_BYTES_PER_S,
         )
         return _from_msgpack(answer, kind)
 
@@ -204,8 +210,10 @@ class _Blocks:
                     raise
                 self._ready = list(self._frames.feed(piece))
                 self._ready.reverse()
-            header, payload = self._ready.pop()
-            return decode(header, BlockHeader), payload
+            encoded, payload = self._ready.pop()
+            header = decode(encoded, BlockHeader)
+            answers.check_block_header(header)
+            return header, payload
 
 
 def _from_json(data: bytes, kind: type[T]) -> T:
@@ -216,3 +224,9 @@ def _from_json(data: bytes, kind: type[T]) -> T:
 def _from_msgpack(data: bytes, kind: type[T]) -> T:
     with network_errors():
         return decode(data, kind)
+
+
+def _checked(answer: T, check: Callable[[T], None]) -> T:
+    with network_errors():
+        check(answer)
+    return answer

@@ -12,9 +12,15 @@ from typing import Final
 
 import httpx
 import trio
-import zstandard
 
-from backend_server.protocol.limits import MIB
+from backend_server.protocol.compression import (
+    ZSTD,
+    CompressedTooLarge,
+    CompressionMalformed,
+    compress,
+    decompress,
+)
+from backend_server.protocol.limits import KIB, MIB
 from mountfs.errors import Corruption, MountError
 from mountfs.transport.bodies import BytesBody
 from mountfs.transport.carrier import CALL_CONNECTIONS_MAX
@@ -36,6 +42,10 @@ _RETRY_DELAY_S: Final = 0.05
 _STALE: Final = (httpx.RemoteProtocolError, httpx.ReadError, httpx.WriteError, httpx.CloseError)
 
 Headers = list[tuple[bytes, bytes]]
+
+_REFUSAL_BYTES_MAX: Final = 64 * KIB
+# A body may take this much longer for each of its bytes: slower links cannot carry a drive.
+SLOWEST_BYTES_PER_S: Final = 32 * KIB
 
 
 class Exchange:
@@ -72,7 +82,7 @@ class Exchange:
         is_idempotent: bool = True,
     ) -> bytes:
         """Return the body of the answer, decompressed. Raises `mountfs.errors` only."""
-        headers = [*self._headers, (b"accept-encoding", b"zstd")]
+        headers = [*self._headers, (b"accept-encoding", ZSTD.encode())]
         if body is not None:
             headers.append((b"content-type", body_kind.encode()))
             body = _compressed(body, headers)
@@ -146,9 +156,7 @@ class Exchange:
             pieces = _Pieces(response, self._traffic)
             try:
                 if response.status_code != 200:
-                    raise refusal_of_answer(
-                        response.status_code, b"".join([piece async for piece in pieces])
-                    )
+                    raise refusal_of_answer(response.status_code, await _refusal_body(pieces))
                 yield pieces
             finally:
                 await pieces.aclose()
@@ -195,18 +203,22 @@ class Exchange:
         self, make: Callable[[], httpx.Request], body_bytes: int, is_idempotent: bool
     ) -> bytes:
         response = await self._open(make, body_bytes, is_idempotent)
+        is_good = 200 <= response.status_code < 300
+        bytes_max = ANSWER_BYTES_MAX if is_good else _REFUSAL_BYTES_MAX
+        answer = bytearray()
+        # As it came: httpx would make all that a compressed piece stands for, whatever its size.
+        pieces = _Pieces(response, self._traffic)
         try:
-            answer = bytearray()
-            async for piece in response.aiter_bytes():
+            async for piece in pieces:
                 answer += piece
-                if len(answer) > ANSWER_BYTES_MAX:
+                if len(answer) > bytes_max:
                     raise Corruption("an answer larger than an answer may be")
         finally:
-            self._traffic.down_bytes += response.num_bytes_downloaded
-            await _close(response)
-        if not 200 <= response.status_code < 300:
-            raise refusal_of_answer(response.status_code, bytes(answer))
-        return bytes(answer)
+            await pieces.aclose()
+        plain = _plain(answer, response.headers.get("content-encoding", ""), bytes_max=bytes_max)
+        if not is_good:
+            raise refusal_of_answer(response.status_code, plain)
+        return plain
 
     async def _open(
         self, make: Callable[[], httpx.Request], body_bytes: int, is_idempotent: bool
@@ -234,10 +246,15 @@ class Exchange:
 
 
 class _Pieces:
-    """The raw pieces of an answer's body; raises `mountfs.errors` only."""
+    """The raw pieces of an answer's body; raises `mountfs.errors` only.
+
+    How long they may be waited for, in all, grows with what they bring: a body that comes by drops
+    ends. The time that its reader takes does not count.
+    """
 
     def __init__(self, response: httpx.Response, traffic: Traffic) -> None:
         self._response = response
+        self._patience_s = CALL_DEADLINE_S
         self._raw = response.aiter_raw()
         self._traffic = traffic
         self._is_open = False
@@ -248,12 +265,14 @@ class _Pieces:
 
     async def __anext__(self) -> bytes:
         self._is_open = True
+        asked_at = trio.current_time()
         try:
-            with network_errors():
+            with network_errors(), trio.fail_after(max(0.0, self._patience_s)):
                 piece = await anext(self._raw)
         except BaseException:
             self._is_open = False
             raise
+        self._patience_s += len(piece) / SLOWEST_BYTES_PER_S - (trio.current_time() - asked_at)
         self._traffic.down_bytes += len(piece)
         return piece
 
@@ -268,6 +287,28 @@ class _Pieces:
         await _close(self._response)
 
 
+async def _refusal_body(pieces: AsyncIterator[bytes]) -> bytes:
+    """Return the body of a refusal, or the first part of one that says too much."""
+    body = b""
+    async for piece in pieces:
+        body += piece
+        if len(body) > _REFUSAL_BYTES_MAX:
+            break
+    return body
+
+
+def _plain(answer: bytearray, encoding: str, *, bytes_max: int) -> bytes:
+    """Return the body of an answer, decompressed. Raises `Corruption`. Pure."""
+    if encoding in ("", "identity"):
+        return bytes(answer)
+    if encoding != ZSTD:
+        raise Corruption("an answer in an encoding that was not asked for")
+    try:
+        return decompress(answer, bytes_max=bytes_max)
+    except (CompressionMalformed, CompressedTooLarge) as error:
+        raise Corruption(f"the answer cannot be decompressed: {error}") from error
+
+
 async def _close(response: httpx.Response) -> None:
     # Closing an answer that was not read to its end closes the connection; that must not hang.
     with trio.move_on_after(1.0, shield=True), network_errors():
@@ -277,8 +318,8 @@ async def _close(response: httpx.Response) -> None:
 def _compressed(body: bytes, headers: Headers) -> bytes:
     """Return `body`, compressed if that makes it smaller; says so in `headers`."""
     if _COMPRESS_BYTES_MIN < len(body) <= _COMPRESS_BYTES_MAX:
-        smaller = zstandard.ZstdCompressor(level=1).compress(body)
+        smaller = compress(body)
         if len(smaller) + 24 < len(body):
-            headers.append((b"content-encoding", b"zstd"))
+            headers.append((b"content-encoding", ZSTD.encode()))
             return smaller
     return body

@@ -35,6 +35,9 @@ _RETRY_AFTER_S: Final = {
     ErrorCode.STORAGE_FULL: 30.0,
     ErrorCode.INTERNAL: 5.0,
 }
+RETRY_AFTER_S_MAX: Final = 300.0
+"""However long a server asks for: a mount that waits for a day looks dead."""
+_MESSAGE_LENGTH_MAX: Final = 500
 # A proxy in front of a server that is down or restarting answers with these.
 _BUSY_STATUS: Final = frozenset({429, 500, 502, 503, 504})
 
@@ -57,7 +60,9 @@ def refusal_of(code: ErrorCode, message: str, retry_after_s: float = 0.0) -> Mou
         case ErrorCode.CHUNK_MISMATCH:
             return Corruption(message)
         case ErrorCode.RATE_LIMITED | ErrorCode.BUSY | ErrorCode.STORAGE_FULL | ErrorCode.INTERNAL:
-            return ServerBusy(message, retry_after_s=retry_after_s or _RETRY_AFTER_S[code])
+            return ServerBusy(
+                message, retry_after_s=patience_of(retry_after_s) or _RETRY_AFTER_S[code]
+            )
         case _:
             return RequestRefused(code, message)
 
@@ -66,11 +71,22 @@ def refusal_of_answer(status: int, body: bytes) -> MountError:
     """Return the exception for an HTTP answer that is an error. Pure."""
     try:
         said = msgspec.json.decode(body, type=ErrorBody)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         if status in _BUSY_STATUS:
             return ServerBusy(f"the server answered with status {status}")
         return Corruption(f"status {status}, and no reason that a mountfs server would give")
-    return refusal_of(said.code, said.message, said.retry_after_s)
+    return refusal_of(said.code, _shown(said.message), said.retry_after_s)
+
+
+def patience_of(retry_after_s: float) -> float:
+    """Return how long to wait when a server asks for `retry_after_s`. Pure."""
+    return min(max(retry_after_s, 0.0), RETRY_AFTER_S_MAX)
+
+
+def _shown(message: str) -> str:
+    """Return what a server says, fit for a terminal and a log. Pure."""
+    cut = message[:_MESSAGE_LENGTH_MAX]
+    return "".join(character if character.isprintable() else " " for character in cut)
 
 
 @contextmanager
@@ -96,7 +112,9 @@ def network_errors() -> Iterator[None]:
         if distrust is not None:
             raise _certificate_error(distrust) from error
         raise Offline(f"the server cannot be reached: {error}") from error
-    except (MessageMalformed, FrameMalformed, msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (
+        MessageMalformed, FrameMalformed, msgspec.DecodeError, UnicodeDecodeError, RecursionError
+    ) as error:  # fmt: skip
         raise Corruption(f"the server's answer is not one: {error}") from error
 
 

@@ -3,7 +3,7 @@
 from typing import Protocol
 
 from backend_server.protocol.identity import DriveId, ManifestId, NodeId, RevisionId
-from mountfs.core.content import ContentSource, Manifest
+from mountfs.core.content import ContentSource, Manifest, committed_content
 from mountfs.core.layers import FromBase, FromLayer, parts
 from mountfs.state.overlay import Overlay, Source
 from mountfs.state.overlays import Overlays
@@ -90,8 +90,12 @@ class ContentIo:
             ManifestId(source.manifest_id),
             source.entries,
         )
-        return ContentSource(
-            self._drive_id, NodeId(source.node_id), RevisionId(source.revision), manifest
+        return committed_content(
+            self._drive_id,
+            NodeId(source.node_id),
+            RevisionId(source.revision),
+            manifest,
+            size_bytes=source.size_bytes,
         )
 
     async def _read_clean(

@@ -45,9 +45,10 @@ class View:
 
     def inode_of(self, node_id: int) -> Inode:
         inode = self.state.inodes.inode_of(node_id)
-        if inode in self.table.orphans:
+        if inode in self.table.orphans or self.state.inodes.node_of(inode) != node_id:
             # The node lost its last name here and got one again from elsewhere, while programs
-            # still hold the old file: who looks now finds another inode.
+            # still hold the old file; or its number is that of an inode which leads to another
+            # node. Who looks now finds another inode.
             inode = self.new_node_id()
             self.state.inodes.point(inode, node_id)
         return Inode(inode)

@@ -5,7 +5,9 @@ from collections.abc import AsyncIterator
 import pytest
 import zstandard
 
+from backend_server.protocol.blocks import encode_block
 from backend_server.protocol.errors import ErrorCode
+from backend_server.protocol.frames import encode_frame
 from backend_server.protocol.limits import (
     COMMIT_BODY_BYTES_MAX,
     JSON_BODY_BYTES_MAX,
@@ -133,5 +135,42 @@ async def test_malformed_paths_and_queries_are_the_callers_mistake(world: World)
         code_of(await device.post(device.path(f"blocks?upload={UPLOAD.hex()}"), b"\xff" * 64)),
     ]
     assert set(codes) <= {ErrorCode.MALFORMED, ErrorCode.NOT_FOUND}
-    wrong_method = await device.post("/v1/account", b"")
-    assert wrong_method.status_code == 405 or code_of(wrong_method) is ErrorCode.MALFORMED
+
+
+# Requests that were once answered with 500, or with what is no `ErrorBody`
+
+
+@UNREAD_BODY
+@pytest.mark.parametrize("digits", ["9" * 20, "9" * 5000, "0" * 5000 + "9" * 20])
+async def test_a_length_of_any_number_of_digits_is_too_large(world: World, digits: str) -> None:
+    device = await world.log_in()
+    headers = {"content-length": digits}
+    answers = [
+        await device.post("/v1/changes/poll", b"{}", headers=headers),
+        await device.post(device.path(f"blocks?upload={UPLOAD.hex()}"), b"", headers=headers),
+    ]
+    assert {code_of(answer) for answer in answers} == {ErrorCode.TOO_LARGE}
+
+
+@UNREAD_BODY
+async def test_a_frame_whose_header_is_nested_deep_is_malformed(world: World) -> None:
+    device = await world.log_in()
+    header = b"\x94\xc4\x20" + bytes(32) + b"\xc4\x00\xa0" + b"\x91" * 60_000
+    body = encode_frame(header, encode_block(b"x"))
+    answer = await device.post(device.path(f"blocks?upload={UPLOAD.hex()}"), body)
+    assert code_of(answer) is ErrorCode.MALFORMED
+
+
+@pytest.mark.parametrize("number", [1 << 63, 10**30, -(10**30), -1, 0])
+async def test_a_device_of_any_number_is_not_found(world: World, number: int) -> None:
+    device = await world.log_in()
+    assert code_of(await device.delete(f"/v1/devices/{number}")) is ErrorCode.NOT_FOUND
+
+
+async def test_what_is_nowhere_is_told_like_everything(world: World) -> None:
+    device = await world.log_in()
+    assert code_of(await device.get("/schema/nowhere")) is ErrorCode.NOT_FOUND
+    assert (await device.get("/schema/openapi.json")).status_code == 200
+    answer = await device.post("/v1/account", b"")
+    assert code_of(answer) is ErrorCode.METHOD_NOT_ALLOWED
+    assert "GET" in answer.headers["allow"]

@@ -23,6 +23,8 @@ from backend_server.app import ServerApp, build_app, in_process_seams
 from backend_server.cli.initialise import initialise
 from backend_server.config import ServerConfig
 from backend_server.domain.caller import Caller as ServerCaller
+from backend_server.metadata.connections import Connections
+from backend_server.metadata.executors import Executor, InlineExecutor
 from backend_server.metadata.tables import revisions
 from backend_server.protocol.blocks import decode_block, encode_block
 from backend_server.protocol.identity import (
@@ -455,10 +457,12 @@ class World:
 
 
 @asynccontextmanager
-async def open_world(folder: Path) -> AsyncIterator[World]:
+async def open_world(
+    folder: Path, executor: Callable[[Connections], Executor] = InlineExecutor
+) -> AsyncIterator[World]:
     config = ServerConfig(data=folder / "server", master_key_file=folder / "server" / "master.key")
     await trio.to_thread.run_sync(initialise, config)
-    server = await start_server(config)
+    server = await start_server(config, executor)
     await server.create_account(EMAIL, PASSWORD)
     world = None
     try:
@@ -471,11 +475,15 @@ async def open_world(folder: Path) -> AsyncIterator[World]:
             await (server if world is None else world.server).aclose()
 
 
-async def start_server(config: ServerConfig) -> ServerApp:
+async def start_server(
+    config: ServerConfig, executor: Callable[[Connections], Executor] = InlineExecutor
+) -> ServerApp:
     """Return the real server, on the event loop's clock and without threads."""
     return await build_app(
         config,
         seams=in_process_seams(
-            clock_ms=lambda: TrioClock().wall_ns() // 10**6, clock_s=trio.current_time
+            clock_ms=lambda: TrioClock().wall_ns() // 10**6,
+            clock_s=trio.current_time,
+            executor=executor,
         ),
     )

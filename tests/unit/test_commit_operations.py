@@ -1,9 +1,11 @@
 """Commits as a device sees them: answers, idempotency, contents, groups, quota."""
 
 import os
+import sqlite3
 from itertools import pairwise
 
 import pytest
+from sqlalchemy import Connection
 
 from backend_server.domain.refusals import Refusal
 from backend_server.metadata.tables import manifests, operation_answers, segments
@@ -440,3 +442,31 @@ async def test_a_commit_changes_so_many_dentries_at_most() -> None:
     assert await refusal_of(kit, numbered(2, *links)) == ErrorCode.TOO_LARGE
     answer = await kit.commit_operations(OWNER, DRIVE, numbered(2, *links[:10]))
     assert [each.outcome for each in answer.answers] == [Outcome.APPLIED] * 10
+
+
+async def test_what_is_moved_deep_down_is_looked_at_in_bounded_time() -> None:
+    """One query, not one a level; and not again and again without end."""
+    kit = await open_drive()
+    depth, moves = 2_000, 600
+    chain = [folder(FIRST_NODE + n - 1 if n else 1, b"d", FIRST_NODE + n) for n in range(depth)]
+    deepest = FIRST_NODE + depth - 1
+    for start in range(0, depth, 1000):
+        await kit.commit(*chain[start : start + 1000])
+    loose = [FIRST_NODE + depth + n for n in range(moves)]
+    await kit.commit(*(folder(1, b"%d" % node, node) for node in loose))
+    queries: list[str] = []
+    await kit.database.write(lambda connection: _watch(connection, queries))
+    answer = await kit.commit(
+        *(place((1, b"%d" % node, node, 0), (deepest, b"%d" % node, 0, node)) for node in loose)
+    )
+    assert sum("FROM dentries" in query for query in queries) < 20
+    outcomes = [each.outcome for each in answer.answers]
+    made = outcomes.count(Outcome.APPLIED)
+    assert 400 < made < moves
+    assert {each.code for each in answer.answers[made:]} == {ErrorCode.TOO_LARGE}
+
+
+def _watch(connection: Connection, queries: list[str]) -> None:
+    driver = connection.connection.dbapi_connection
+    assert isinstance(driver, sqlite3.Connection)
+    driver.set_trace_callback(queries.append)

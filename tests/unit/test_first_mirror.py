@@ -13,7 +13,7 @@ from backend_server.protocol.messages import (
     NodeState,
     QuotaState,
 )
-from mountfs.errors import Offline
+from mountfs.errors import Corruption, Offline
 from mountfs.state.store import StateStore
 from mountfs.sync.feed import fill_empty_mirror
 
@@ -90,4 +90,59 @@ async def test_a_mirror_that_is_shown_is_not_filled(tmp_path: Path) -> None:
     await fill_empty_mirror(state, Source(0))
     with pytest.raises(AssertionError):
         await fill_empty_mirror(state, Source(0))
+    state.close()
+
+
+FOLDER, OTHER = 200, 201
+
+
+class OnePage:
+    def __init__(self, nodes: list[NodeState], dentries: list[DentryState]) -> None:
+        self._page = page_of(range(0), "1", has_more=False)
+        self._page.nodes.extend(nodes)
+        self._page.dentries.extend(dentries)
+
+    async def snapshot_page(self, drive_id: DriveId, after: str | None) -> ChangesPage:
+        return self._page
+
+    async def changes(self, drive_id: DriveId, cursor: str) -> ChangesPage:
+        return page_of(range(0), "2", has_more=False)
+
+
+ROOT = NodeState(1, 1, NodeKind.FOLDER)
+FOLDERS = [NodeState(node_id, 2, NodeKind.FOLDER) for node_id in (FOLDER, OTHER)]
+
+
+@pytest.mark.parametrize(
+    ("nodes", "dentries", "what"),
+    [
+        ([], [], "the root is no folder"),
+        ([NodeState(1, 1, NodeKind.FILE)], [], "the root is no folder"),
+        ([ROOT], [(1, b"up", 1)], "the root has a name"),
+        ([ROOT, NodeState(9, 1, NodeKind.FILE)], [(1, b"f", 9), (9, b"x", 9)], "in what is no"),
+        ([ROOT], [(7, b"x", 1)], "the root has a name"),
+        ([ROOT], [(1, b"x", 9)], "leads to nothing"),
+        ([ROOT, *FOLDERS], [(1, b"a", FOLDER), (1, b"b", FOLDER)], "two names"),
+        ([ROOT, *FOLDERS], [(OTHER, b"a", FOLDER), (FOLDER, b"b", OTHER)], "inside itself"),
+        ([ROOT, *FOLDERS], [(FOLDER, b"a", FOLDER)], "inside itself"),
+    ],
+)
+async def test_what_is_no_tree_is_no_mirror(
+    tmp_path: Path, nodes: list[NodeState], dentries: list[tuple[int, bytes, int]], what: str
+) -> None:
+    state = StateStore.open(tmp_path, DRIVE)
+    source = OnePage(nodes, [DentryState(*dentry, 2) for dentry in dentries])
+    with pytest.raises(Corruption, match=what):
+        await fill_empty_mirror(state, source)
+    assert not state.cursor
+    state.close()
+
+
+async def test_a_name_may_come_before_its_folder(tmp_path: Path) -> None:
+    """A folder whose attributes were set later comes on a later page than its name."""
+    state = StateStore.open(tmp_path, DRIVE)
+    state.mirror.apply([ROOT], [DentryState(1, b"d", FOLDER, 2)])
+    state.mirror.apply([FOLDERS[0]], [])
+    assert state.mirror.complete() is None
+    assert state.mirror.subfolders_count(1) == 1
     state.close()

@@ -2,13 +2,14 @@
 
 import random
 
+import pytest
 import trio
 from trio.testing import MockClock
 
 from backend_server.protocol.identity import DriveId
 from backend_server.protocol.messages import PollAnswer, PollRequest
 from mountfs.errors import Offline
-from mountfs.sync.backoff import BACKOFF_MAX_S
+from mountfs.sync.backoff import BACKOFF_MAX_S, BACKOFF_MIN_S
 from mountfs.sync.follower import Follower
 
 DRIVE = DriveId("0" * 16)
@@ -58,4 +59,42 @@ async def test_polls_at_once_when_the_server_is_back(
     await trio.sleep(1.5)
     assert back_at_s in server.polled_at_s
     assert moved == ["here"]
+    nursery.cancel_scope.cancel()
+
+
+class Hasty:
+    """Answers every poll at once: with the drive, or with nothing."""
+
+    def __init__(self, moved: list[str]) -> None:
+        self.moved = moved
+        self.polls_count = 0
+
+    async def poll(self, request: PollRequest) -> PollAnswer:
+        self.polls_count += 1
+        await trio.lowlevel.checkpoint()
+        return PollAnswer(self.moved)
+
+
+@pytest.mark.parametrize("moved", [[], [DRIVE], ["another"]])
+@pytest.mark.parametrize("is_fruitful", [False, True])
+async def test_a_server_that_holds_no_poll_is_asked_ever_more_rarely(
+    autojump_clock: MockClock, nursery: trio.Nursery, moved: list[str], is_fruitful: bool
+) -> None:
+    server = Hasty(moved)
+
+    async def note(cursor: str) -> None:
+        await trio.lowlevel.checkpoint()
+
+    follower = Follower(
+        DRIVE,
+        server,
+        cursor=lambda: str(server.polls_count if is_fruitful else 0),
+        moved=note,
+        hint=lambda: None,
+        jitter=random.Random(1),
+    )
+    nursery.start_soon(follower.run)
+    await trio.sleep(600)
+    # Ten minutes: a few a second while each brings something, else as when the server is away.
+    assert server.polls_count < 60 + (600 / BACKOFF_MIN_S if is_fruitful else 0)
     nursery.cancel_scope.cancel()

@@ -22,6 +22,7 @@ from backend_server.protocol.limits import POLL_CLIENT_TIMEOUT_S
 from backend_server.protocol.messages import (
     BlockHeader,
     BlocksAnswer,
+    ChunkLength,
     CommitRequest,
     FetchRequest,
     PollRequest,
@@ -224,11 +225,13 @@ async def test_large_messages_travel_compressed_both_ways(start: Start) -> None:
         assert request.headers["accept-encoding"] == "zstd"
         plain = zstandard.ZstdDecompressor().decompress(request.body)
         assert decode(plain, UploadRequest).upload_id == b"u" * 5000
+        assert len(decode(plain, UploadRequest).chunks) == 1000
         body = encode({"missing": list(range(1000)), "lease_s": 1.0})
         return 200, [("content-encoding", "zstd")], zstandard.ZstdCompressor().compress(body)
 
     _, client = await start(answer)
-    made = await client.announce(DRIVE, UploadRequest(b"u" * 5000, 1, 0, 0, []))
+    chunks = [ChunkLength(b"c" * 32, 1)] * 1000
+    made = await client.announce(DRIVE, UploadRequest(b"u" * 5000, 1, 0, 0, chunks))
     assert made.missing == list(range(1000))
     assert client.traffic.up_bytes < 500
     assert client.traffic.down_bytes < 4000

@@ -30,6 +30,7 @@ EXPECTED: dict[ErrorCode, type[MountError]] = {
     ErrorCode.MALFORMED: RequestRefused,
     ErrorCode.TOO_LARGE: RequestRefused,
     ErrorCode.NOT_FOUND: RequestRefused,
+    ErrorCode.METHOD_NOT_ALLOWED: RequestRefused,
     ErrorCode.WRONG_PASSWORD: WrongPassword,
     ErrorCode.TOKEN_INVALID: TokenInvalid,
     ErrorCode.TOKEN_EXPIRED: TokenExpired,
