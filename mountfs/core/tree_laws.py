@@ -12,7 +12,7 @@ The mirror kept the laws before, so only what is touched is looked at, and what 
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Protocol
+from typing import Final, Protocol
 
 from backend_server.protocol.identity import ROOT_NODE
 from backend_server.protocol.messages import DentryState, NodeKind, NodeState
@@ -35,6 +35,21 @@ class TreeBefore(Protocol):
         ...
 
     def children(self, parent: int) -> list[tuple[bytes, int]]: ...
+
+
+class _NoTree:
+    def node(self, node_id: int) -> None:
+        return None
+
+    def places(self, node_id: int) -> list[Key]:
+        return []
+
+    def children(self, parent: int) -> list[tuple[bytes, int]]:
+        return []
+
+
+NO_TREE: Final[TreeBefore] = _NoTree()
+"""For states that are a whole tree by themselves."""
 
 
 def find_broken_law(

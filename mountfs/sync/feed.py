@@ -16,7 +16,7 @@ from backend_server.protocol.messages import (
     OperationAnswer,
     QuotaState,
 )
-from mountfs.core.tree_laws import find_broken_law
+from mountfs.core.tree_laws import NO_TREE, find_broken_law
 from mountfs.errors import Corruption, CursorReset
 from mountfs.state.local_changes import Key
 from mountfs.state.store import StateStore
@@ -205,24 +205,33 @@ def apply(
     new_node_id: Callable[[], int],
     untie: bool,
     is_merging: bool,
+    is_mirror_sound: bool = True,
 ) -> Applied:
     """Bring the mirror to `pulled`, settle the batch, rebase what was changed here.
 
     One transaction: after a crash either all of it happened, or it will be done again from the
     same batch and the same cursor. No checkpoint.
 
+    Args:
+        is_mirror_sound: Whether what is in the mirror can speak against the server. If not,
+            `pulled` must be a snapshot.
+
     Raises:
         Corruption: What was pulled is no tree, or lacks what was answered. Nothing was done.
     """
     if pulled.is_snapshot:
         _add_removals(state, pulled)
-    broken = find_broken_law(state.mirror, pulled.nodes, pulled.dentries)
+    before_it = state.mirror if is_mirror_sound else NO_TREE
+    broken = find_broken_law(before_it, pulled.nodes, pulled.dentries)
     if broken is not None:
         raise Corruption(f"the server's tree is none: {broken}")
     if answers is not None and not pulled.is_snapshot:
         # A snapshot has no tombstone of what was made and removed since.
         broken = find_broken_promise(
-            state.batches.in_flight, answers, pulled.nodes, head_sequence=pulled.progress.head_sequence
+            state.batches.in_flight,
+            answers,
+            pulled.nodes,
+            head_sequence=pulled.progress.head_sequence,
         )
         if broken is not None:
             raise Corruption(f"the server's answers are not true: {broken}")

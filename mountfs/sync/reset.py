@@ -32,5 +32,6 @@ async def reset_mirror(
         device_name=device_name,
         new_node_id=new_node_id,
         untie=False,
+        is_mirror_sound=False,
         is_merging=False,  # nobody is there to fetch what would be merged: both are kept
     )

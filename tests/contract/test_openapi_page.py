@@ -26,7 +26,8 @@ PAGE = "/schema/openapi.json"
 JSON_CALLS = [
     "GET /health", "GET /health/ready", "GET /metrics", "POST /v1/sessions", "GET /v1/account",
     "GET /v1/devices", "DELETE /v1/devices/{device_id}", "GET /v1/drives/{drive_id}/snapshot",
-    "GET /v1/drives/{drive_id}/changes", "POST /v1/changes/poll",
+    "GET /v1/drives/{drive_id}/changes", "GET /v1/drives/{drive_id}/blocks/lost",
+    "POST /v1/changes/poll",
 ]  # fmt: skip
 Operation = APIOperation[Any, Any, Any, Any]
 HELD = [
