@@ -14,6 +14,10 @@ from collections.abc import Sequence
 from typing import Final
 
 from backend_server.protocol.chunking import Chunker
+from backend_server.protocol.extended_attributes import (
+    ExtendedAttributesMalformed,
+    unpack_xattrs,
+)
 from backend_server.protocol.identity import (
     CHUNK_KEY_BYTES,
     DEVICE_ID_MAX,
@@ -26,6 +30,7 @@ from backend_server.protocol.limits import (
     CHUNK_SIZE_BYTES_MAX,
     EMBEDDED_ENTRIES_MAX,
     FILE_SIZE_BYTES_MAX,
+    LOST_BLOCKS_PAGE_MAX,
     SYMLINK_TARGET_BYTES_MAX,
 )
 from backend_server.protocol.manifests import ENTRY_BYTES
@@ -38,6 +43,7 @@ from backend_server.protocol.messages import (
     DentryState,
     DeviceInfo,
     DriveInfo,
+    LostBlocksPage,
     MessageMalformed,
     NodeKind,
     NodeState,
@@ -105,6 +111,20 @@ def check_block_header(header: BlockHeader) -> None:
         raise MessageMalformed("not a chunk id")
 
 
+def check_lost_blocks(page: LostBlocksPage) -> None:
+    """What a page names is announced at once."""
+    if len(page.blocks) > LOST_BLOCKS_PAGE_MAX or len(page.after) > _CURSOR_LENGTH_MAX:
+        raise MessageMalformed("a page of lost blocks too long")
+    for block in page.blocks:
+        if not (
+            0 < block.node_id <= NODE_ID_MAX
+            and 0 <= block.revision <= _INT64_MAX
+            and len(block.chunk_id) == DIGEST_BYTES
+            and 0 < block.length <= CHUNK_SIZE_BYTES_MAX
+        ):
+            raise MessageMalformed("not a lost block")
+
+
 def check_announced(request: UploadRequest, answer: UploadAnswer) -> None:
     """What is missing was asked about."""
     count = len(request.chunks)
@@ -143,8 +163,16 @@ def _check_node(node: NodeState) -> None:
         and 0 <= node.size_bytes <= FILE_SIZE_BYTES_MAX
         and 0 <= node.revision <= _INT64_MAX
         and 0 <= node.rdev <= _INT64_MAX
+        and 0 <= node.conflict_of <= NODE_ID_MAX
+        and -_INT64_MAX <= node.conflict_at_ns <= _INT64_MAX
     ):
         raise MessageMalformed("a node's number out of bounds")
+    if node.conflict_device and not _is_shown(node.conflict_device):
+        raise MessageMalformed("the name of no device")
+    try:
+        unpack_xattrs(node.xattrs)
+    except ExtendedAttributesMalformed as error:
+        raise MessageMalformed(f"not extended attributes: {error}") from error
     entries_bytes = len(node.entries)
     if (
         len(node.manifest_id) not in (0, DIGEST_BYTES)

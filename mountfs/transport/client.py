@@ -159,7 +159,8 @@ class ServerClient:
 
     async def lost_blocks(self, drive_id: DriveId, after: str = "") -> LostBlocksPage:
         query = {"after": after} if after else {}
-        return await self._get(routes.of_drive(drive_id, "blocks/lost"), query, LostBlocksPage)
+        page = await self._get(routes.of_drive(drive_id, "blocks/lost"), query, LostBlocksPage)
+        return _checked(page, answers.check_lost_blocks)
 
     async def fetch_manifests(
         self, drive_id: DriveId, request: ManifestsRequest

@@ -94,6 +94,7 @@ CALLS: dict[str, Ask] = {
     "poll": lambda client: client.poll(PollRequest({})),
     "announce": lambda client: client.announce(DRIVE, UploadRequest(b"u" * 16, 1, 0, 0, [])),
     "send blocks": lambda client: client.send_blocks(DRIVE, UploadId(b"u" * 16), []),
+    "lost blocks": lambda client: client.lost_blocks(DRIVE),
     "manifests": lambda client: client.fetch_manifests(DRIVE, ManifestsRequest([])),
     "commit": lambda client: client.commit(DRIVE, CommitRequest(0, [])),
     "fetch blocks": fetch,
