@@ -144,7 +144,7 @@ def _are_attributes(operation: CreateNode | SetAttributes) -> bool:
         and 0 <= operation.uid <= _OWNER_MAX
         and 0 <= operation.gid <= _OWNER_MAX
         and _are_times(operation.mtime_ns, operation.ctime_ns)
-        and _are_xattrs(operation.xattrs)
+        and _are_xattrs(operation.xattrs or b"")
         and 0 <= (operation.conflict_of or 0) <= NODE_ID_MAX
         and _is_device_name(operation.conflict_device)
         and abs(operation.conflict_at_ns) <= _INT64_MAX

@@ -155,9 +155,12 @@ def _nodes_after(
     Times travel from the committer: the folders around get theirs by `SetAttributes`, which knows
     whether a program set them since.
     """
-    placed_at_ns = {
-        change.node_id: change.ctime_ns for change in operation.changes if change.ctime_ns
-    }
+    placed_at_ns: dict[int, int] = {}
+    for change in operation.changes:
+        if change.ctime_ns:
+            placed_at_ns[change.node_id] = max(
+                change.ctime_ns, placed_at_ns.get(change.node_id, change.ctime_ns)
+            )
     for node_id, links in outcome.items():
         node = tree.nodes[node_id]
         ctime_ns = placed_at_ns.get(node_id, operation.ctime_ns)

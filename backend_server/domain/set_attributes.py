@@ -24,7 +24,7 @@ def decide_set_attributes(tree: Tree, operation: SetAttributes, *, sequence: int
         mtime_ns=operation.mtime_ns if operation.is_mtime_set else node.mtime_ns,
         ctime_ns=max(node.ctime_ns, operation.ctime_ns),
         attributes_version=sequence,
-        xattrs=operation.xattrs,
+        xattrs=node.xattrs if operation.xattrs is None else operation.xattrs,
     )
     if operation.conflict_of is not None:
         changed = replace(

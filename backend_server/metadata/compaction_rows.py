@@ -45,8 +45,13 @@ def load_aged_through(
     return Sequence(found or 0)
 
 
-def delete_through(connection: Connection, drive_id: DriveId, sequence: Sequence) -> int:
+def delete_through(
+    connection: Connection, drive_id: DriveId, sequence: Sequence, *, after: Sequence
+) -> int:
     """Remove journal entries and tombstones of dentries up to `sequence`; return how many rows.
+
+    There are none up to `after`, which is what was compacted before: what lives there is not looked
+    through again.
 
     Tombstones of nodes stay: an id is never given again. The drive says from now on that whoever
     has read less must start anew.
@@ -57,6 +62,7 @@ def delete_through(connection: Connection, drive_id: DriveId, sequence: Sequence
     gone += connection.execute(
         delete(dentries).where(
             dentries.c.drive_id == drive_id,
+            dentries.c.sequence > after,
             dentries.c.sequence <= sequence,
             dentries.c.node_id.is_(None),
         )

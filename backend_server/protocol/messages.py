@@ -425,8 +425,8 @@ class SetAttributes(
     `base_version`.
 
     A content has no such version, and brings a time: who did not set `mtime_ns` says so, and the
-    node keeps the one that it has by then. `conflict_of` None leaves alone what the node says of
-    conflicts; 0 settles it.
+    node keeps the one that it has by then. None leaves alone: `xattrs`, and `conflict_of` what the
+    node says of conflicts, where 0 settles it.
     """
 
     number: int
@@ -438,7 +438,7 @@ class SetAttributes(
     gid: int
     mtime_ns: int
     ctime_ns: int
-    xattrs: bytes = b""
+    xattrs: bytes | None = None
     is_mtime_set: bool = True
     conflict_of: int | None = None
     conflict_device: str = ""

@@ -63,11 +63,13 @@ class CompactJournal:
 
     async def _compact(self, drive_id: DriveId, before_ms: int) -> int:
         def work(connection: Connection) -> int:
-            load_drive(connection, drive_id, for_change=True)
+            drive = load_drive(connection, drive_id, for_change=True)
             through = load_aged_through(
                 connection, drive_id, before_ms=before_ms, rows_max=self._rows_max
             )
-            return delete_through(connection, drive_id, through) if through else 0
+            if not through:
+                return 0
+            return delete_through(connection, drive_id, through, after=drive.compacted_through)
 
         gone = 0
         while some := await self._database.write(work):

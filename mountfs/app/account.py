@@ -12,7 +12,6 @@ from mountfs.app.drives import store_drives
 from mountfs.app.state_folder import StateFolder
 from mountfs.errors import NotLoggedIn, Refused, SetupError, Unavailable
 from mountfs.state.inspection import has_state
-from mountfs.state.recovered_copies import find_recovered
 from mountfs.state.store import StateStore
 from mountfs.transport.client import ServerClient
 
@@ -150,7 +149,8 @@ def _refuse_to_lose_anything(folder: StateFolder) -> None:
             remedy="mount and `mountfs sync` first, or lose them with --discard-changes",
         )
     for drive in drives:
-        if find_recovered(drive / "recovered"):
+        recovered = drive / "recovered"
+        if recovered.is_dir() and any(recovered.iterdir()):
             raise SetupError(
                 f"there are recovered copies in {drive / 'recovered'}",
                 remedy="move them away first, or lose them with --discard-changes",

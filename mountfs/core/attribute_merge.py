@@ -6,6 +6,11 @@ it, and a file that is made in a folder sets the folder's times and nothing else
 
 from typing import NamedTuple
 
+from backend_server.protocol.extended_attributes import (
+    ExtendedAttributesMalformed,
+    pack_xattrs,
+    unpack_xattrs,
+)
 from mountfs.core.conflict_mark import NO_CONFLICT, ConflictMark
 
 
@@ -18,6 +23,8 @@ class SetAttributes(NamedTuple):
     mtime_ns: int
     ctime_ns: int
     mark: ConflictMark = NO_CONFLICT
+    xattrs: bytes = b""
+    """Packed, see protocol/extended_attributes.py."""
 
 
 def merge_attributes(
@@ -38,4 +45,26 @@ def merge_attributes(
         field(base.mtime_ns, local.mtime_ns, remote.mtime_ns),
         max(local.ctime_ns, remote.ctime_ns),
         remote.mark if local.mark == base.mark else local.mark,
+        merge_xattrs(base=base.xattrs, local=local.xattrs, remote=remote.xattrs),
     )
+
+
+def merge_xattrs(*, base: bytes, local: bytes, remote: bytes) -> bytes:
+    """Return theirs with what we set and removed, name by name; ours where both did. Pure.
+
+    Where that is more than a node may have, theirs stay.
+    """
+    if local in (base, remote):
+        return remote
+    before, ours, merged = unpack_xattrs(base), unpack_xattrs(local), unpack_xattrs(remote)
+    for name in before.keys() | ours.keys():
+        if ours.get(name) == before.get(name):
+            continue
+        if name in ours:
+            merged[name] = ours[name]
+        else:
+            merged.pop(name, None)
+    try:
+        return pack_xattrs(merged)
+    except ExtendedAttributesMalformed:
+        return remote

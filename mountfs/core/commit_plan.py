@@ -86,6 +86,8 @@ class LocalState:
     head_of: Callable[[int], int] = field(repr=False)
     """The revision of a file that this device has seen; 0 for none, and for what is no file."""
     mtime_of: Callable[[int], int] = field(repr=False)
+    xattrs_of: Callable[[int], bytes] = field(repr=False)
+    """The mirror's."""
     """The mtime that the mirror has of a node, which was therefore not set here."""
     conflict_of: Callable[[int], int] = field(repr=False)
     """Of which node the mirror says that a node is a conflict copy; 0: of none."""
@@ -325,7 +327,8 @@ class _Plan:
             self._put(
                 SetAttributes(
                     self._number(), 0, node.node_id, node.attributes_version, node.mode,
-                    node.uid, node.gid, times.mtime_ns, times.ctime_ns, node.xattrs,
+                    node.uid, node.gid, times.mtime_ns, times.ctime_ns,
+                    node.xattrs if node.xattrs != state.xattrs_of(node.node_id) else None,
                     times.mtime_ns != state.mtime_of(node.node_id),
                     node.conflict_of if is_marked_anew else None,
                     node.conflict_device, node.conflict_at_ns,

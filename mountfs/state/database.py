@@ -164,6 +164,21 @@ class Database:
         if self._depth:
             self._if_undone.append(action)
 
+    def last_generation(self) -> int:
+        """Return the highest number that any generation was ever given."""
+        (last,) = self.execute(
+            "SELECT coalesce(max(seq), 0) FROM sqlite_sequence WHERE name = 'generation'"
+        ).fetchone()
+        return int(last)
+
+    def count_generations_from(self, number: int) -> None:
+        """Give no generation a number up to `number` any more."""
+        if self.last_generation() < number:
+            self.execute("DELETE FROM sqlite_sequence WHERE name = 'generation'")
+            self.execute(
+                "INSERT INTO sqlite_sequence (name, seq) VALUES ('generation', ?)", (number,)
+            )
+
     @property
     def rows_changed(self) -> int:
         """Grows with every row that is written; unchanged: there is nothing new to sync."""

@@ -33,11 +33,14 @@ class LocalChanges:
         self.in_flight_nodes: set[int] = set()
         self._names_by_parent: defaultdict[int, dict[bytes, int]] = defaultdict(dict)
         self._keys_by_node: defaultdict[int, set[Key]] = defaultdict(set)
+        self._moved_at_ns: dict[int, int] = {}
         self.load()
 
     def load(self) -> None:
         """Take the rows as they are; what memory had is forgotten."""
-        for held in (self.dentries, self.nodes, self._names_by_parent, self._keys_by_node):
+        for held in (
+            self.dentries, self.nodes, self._names_by_parent, self._keys_by_node, self._moved_at_ns
+        ):  # fmt: skip
             held.clear()
         self.edits_count += 1
         for row in self._database.execute(
@@ -65,10 +68,7 @@ class LocalChanges:
 
     def moved_at_ns(self, node_id: int) -> int:
         """Return when a program last gave the node a name that the server lacks; 0 for never."""
-        keys = self._keys_by_node.get(node_id)
-        if not keys:
-            return 0
-        return max(self.dentries[key].at_ns for key in keys)
+        return self._moved_at_ns.get(node_id, 0)
 
     def set_dentry(
         self, parent: int, name: bytes, node_id: int, *, expected: int, at_ns: int
@@ -132,6 +132,8 @@ class LocalChanges:
         self._names_by_parent[row.parent][row.name] = row.node_id
         if row.node_id:
             self._keys_by_node[row.node_id].add(row.key)
+            if row.at_ns > self._moved_at_ns.get(row.node_id, 0):
+                self._moved_at_ns[row.node_id] = row.at_ns
 
     def _forget(self, key: Key) -> None:
         self.edits_count += 1
@@ -147,3 +149,4 @@ class LocalChanges:
             keys.discard(key)
             if not keys:
                 del self._keys_by_node[row.node_id]
+                self._moved_at_ns.pop(row.node_id, None)

@@ -37,6 +37,15 @@ def note_path(copy: Path, path: str) -> None:
         os.fsync(file.fileno())
 
 
+def highest_generation(recovered_folder: Path) -> int:
+    """Return the highest number of a copy, 0 without any: a new state must count on from there, or
+    its copies would lie over these."""
+    if not recovered_folder.is_dir():
+        return 0
+    numbers = (path.name.partition("-")[2] for path in recovered_folder.iterdir())
+    return max((int(number) for number in numbers if number.isdigit()), default=0)
+
+
 def find_recovered(recovered_folder: Path) -> list[RecoveredCopy]:
     """Return the copies that nobody has taken or removed yet, oldest first."""
     if not recovered_folder.is_dir():

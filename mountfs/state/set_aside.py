@@ -64,6 +64,10 @@ def claim_file(folder: Path, generation_id: int, *, node_id: int = 0, keeps: boo
     """
     source = folder / "staging" / str(generation_id)
     copy = copy_path(folder / "recovered", node_id, generation_id)
+    while copy.exists() and not copy.samefile(source):
+        # An older accident's: numbers began anew before they were counted on from those.
+        generation_id += 1
+        copy = copy_path(folder / "recovered", node_id, generation_id)
     with suppress(FileExistsError):
         os.link(source, copy)
     if not keeps:

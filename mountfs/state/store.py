@@ -19,7 +19,7 @@ from mountfs.state.local_changes import LocalChanges
 from mountfs.state.mirror import Mirror
 from mountfs.state.overlays import Overlays
 from mountfs.state.parking import Parking
-from mountfs.state.recovered_copies import RecoveredCopy, find_recovered
+from mountfs.state.recovered_copies import RecoveredCopy, find_recovered, highest_generation
 from mountfs.state.recovery import (
     current_boot_id,
     is_unclean_stop,
@@ -51,10 +51,13 @@ class StateStore:
         self.database = Database(folder / "state.db")
         with ExitStack() as on_failure:
             on_failure.callback(self.database.close)
+            self.staging = StagingFiles(folder / "staging")
             if is_unclean_stop(self.database, boot_id):
                 set_untrusted_aside(self.database, folder / "staging", folder / "recovered")
+            else:
+                self._refuse_lost_log()
+            self.database.count_generations_from(highest_generation(folder / "recovered"))
             self.counter = ChangeCounter(self.database)
-            self.staging = StagingFiles(folder / "staging")
             self.mirror = Mirror(self.database)
             self.changes = LocalChanges(self.database, self.counter, clock)
             self.overlays = Overlays(
@@ -152,6 +155,14 @@ class StateStore:
         except ValueError as error:
             raise StateDamaged(f"the quota {stored!r} makes no sense") from error
         return QuotaState(limit, used, reserved)
+
+    def _refuse_lost_log(self) -> None:
+        """Files of generations that the database never heard of are no garbage: it is older than
+        they are. One beyond it is a first write that was never answered: its row was not
+        committed. (A power loss may take more, of what nobody asked to be synced.)"""
+        newest = max(self.staging.generation_ids(), default=0)
+        if newest > self.database.last_generation() + 1:
+            raise state_damaged(self.database.path, "it is older than what was written here")
 
     def _reload(self) -> None:
         """A transaction was undone (a full disk): memory must say what the rows say."""

@@ -27,3 +27,6 @@ CREATE TABLE dispute (
     base_entries      BLOB    NOT NULL,
     base_size_bytes   INTEGER NOT NULL
 );
+-- What a newer server said of nodes and an older program dropped is asked for again: this is no cursor,
+-- so the feed is reset, and the whole tree comes as a difference.
+UPDATE meta SET value = 'upgraded' WHERE key = 'cursor';

@@ -25,7 +25,7 @@ from mountfs.state.view_changes import ViewChanges
 from mountfs.sync.conflict_copies import ConflictCopies
 from mountfs.sync.rebase import Rebase
 from mountfs.sync.revival import remember_before
-from mountfs.sync.settle import Settlement, find_broken_promise
+from mountfs.sync.settle import Settlement, find_broken_promise, without_lost
 from mountfs.sync.successions import apply_successions
 
 _log = structlog.get_logger()
@@ -225,7 +225,9 @@ def apply(
     broken = find_broken_law(before_it, pulled.nodes, pulled.dentries)
     if broken is not None:
         raise Corruption(f"the server's tree is none: {broken}")
-    if answers is not None and not pulled.is_snapshot:
+    if answers is not None and pulled.is_snapshot:
+        answers = without_lost(answers, head_sequence=pulled.progress.head_sequence)
+    elif answers is not None:
         # A snapshot has no tombstone of what was made and removed since.
         broken = find_broken_promise(
             state.batches.in_flight,
@@ -270,6 +272,8 @@ def apply(
     for key, child in seen_names.items():
         if state.tree.child(*key) != child:
             view.dentries.add(key)
+            # Their link counts are others now, whatever their rows say.
+            view.attributes |= {child, state.tree.child(*key)} - {0}
     for node_id, record in seen_nodes.items():
         now = state.tree.node(node_id)
         if record is None or now is None:

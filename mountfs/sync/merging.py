@@ -115,11 +115,14 @@ class Merging:
 
     async def _work_on(self, node_id: int) -> None:
         attempts = 0
-        while attempts < _ATTEMPTS_MAX:
-            seen = self._look(node_id)
-            if seen is None:
-                return
+        while True:
             try:
+                if attempts == _ATTEMPTS_MAX:
+                    self._keep_both(node_id)
+                    return
+                seen = self._look(node_id)
+                if seen is None:
+                    return
                 outcome = await self._decide(seen)
             except LocalStorageError as error:
                 _log.warning("two edits cannot be merged yet", error=str(error))
@@ -132,7 +135,6 @@ class Merging:
                 case _Outcome.UNAVAILABLE:
                     with trio.move_on_after(_RETRY_S):
                         await self._online.wait()
-        self._keep_both(node_id)
 
     def _look(self, node_id: int) -> _Seen | None:
         """Return what there is to merge; None when it is settled otherwise."""

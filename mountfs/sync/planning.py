@@ -112,6 +112,7 @@ def plan_batch(
         kind_of=lambda node_id: _kind_of(state, node_id),
         head_of=lambda node_id: _head_of(state, node_id),
         mtime_of=lambda node_id: _mtime_of(state, node_id),
+        xattrs_of=lambda node_id: _xattrs_of(state, node_id),
         conflict_of=lambda node_id: _conflict_of(state, node_id),
     )
     return plan_commit(
@@ -196,6 +197,11 @@ def _kind_of(state: StateStore, node_id: int) -> int:
 def _head_of(state: StateStore, node_id: int) -> int:
     record = state.mirror.node(node_id)
     return record.revision if record is not None else 0
+
+
+def _xattrs_of(state: StateStore, node_id: int) -> bytes:
+    record = state.mirror.node(node_id)
+    return b"" if record is None else record.xattrs
 
 
 def _mtime_of(state: StateStore, node_id: int) -> int:

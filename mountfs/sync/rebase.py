@@ -7,7 +7,7 @@ dropped: it stands, or is known to be on the server, or lives on under another n
 
 from collections.abc import Mapping, Set
 
-from mountfs.core.attribute_merge import SetAttributes, merge_attributes
+from mountfs.core.attribute_merge import SetAttributes, merge_attributes, merge_xattrs
 from mountfs.core.conflict import (
     ContentVerdict,
     DentryVerdict,
@@ -168,6 +168,8 @@ class Rebase:
         is_new_there = self._mirrored.get(theirs.node_id, theirs) is None
         if not is_new_there or ours.kind != theirs.kind:
             return False
+        if ours.xattrs not in (b"", theirs.xattrs):
+            return False
         if ours.is_file:
             manifest_id = self._ready_manifests.get(ours.node_id)
             is_empty = not ours.size_bytes and not theirs.size_bytes
@@ -198,9 +200,19 @@ class Rebase:
             self._view.dentries.add((theirs, name))
             if expected:
                 self._collide(moved, expected)
+        self._hand_over_xattrs(ours, theirs)
         changes.drop_node(ours)
         self._state.inodes.point(self._state.inodes.inode_of(ours), theirs)
         self._view.attributes.add(theirs)
+
+    def _hand_over_xattrs(self, ours: int, theirs: int) -> None:
+        """Folders that become one have the attributes of both."""
+        tree = self._state.tree
+        own, other = tree.node(ours), tree.node(theirs)
+        if own is not None and other is not None and own.xattrs:
+            xattrs = merge_xattrs(base=b"", local=other.xattrs, remote=own.xattrs)
+            if xattrs != other.xattrs:
+                tree.set_attributes(other._replace(xattrs=xattrs))
 
     def _untie(self, key: Key) -> None:
         """The server could not make this move or removal: what it has stays."""
@@ -263,6 +275,7 @@ class Rebase:
             conflict_of=merged.mark.original,
             conflict_device=merged.mark.device,
             conflict_at_ns=merged.mark.at_ns,
+            xattrs=merged.xattrs,
         )
         if rebased != node:
             self._state.changes.put_node(rebased)
@@ -330,7 +343,9 @@ class Rebase:
 
 
 def _attributes_of(node: NodeRecord | LocalNode) -> SetAttributes:
-    return SetAttributes(node.mode, node.uid, node.gid, node.mtime_ns, node.ctime_ns, node.mark)
+    return SetAttributes(
+        node.mode, node.uid, node.gid, node.mtime_ns, node.ctime_ns, node.mark, node.xattrs
+    )
 
 
 def _content_of(record: NodeRecord) -> tuple[int, int, bytes, bytes, int]:

@@ -24,6 +24,21 @@ from mountfs.state.store import StateStore
 _KNOTS = frozenset({ErrorCode.FOLDER_CYCLE, ErrorCode.FOLDER_NOT_EMPTY, ErrorCode.FOLDER_LINK})
 
 
+def without_lost(
+    answers: Mapping[int, OperationAnswer], *, head_sequence: int
+) -> dict[int, OperationAnswer]:
+    """Return the answers, STALE where what was made is behind the head of a snapshot. Pure.
+
+    The server came back from a backup, and the journal that had it is gone.
+    """
+    return {
+        number: answer
+        if answer.sequence <= head_sequence
+        else OperationAnswer(number, Outcome.STALE)
+        for number, answer in answers.items()
+    }
+
+
 def find_broken_promise(
     sent: Sequence[SentOperation],
     answers: Mapping[int, OperationAnswer],

@@ -3,7 +3,8 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mountfs.core.attribute_merge import SetAttributes, merge_attributes
+from backend_server.protocol.extended_attributes import pack_xattrs, unpack_xattrs
+from mountfs.core.attribute_merge import SetAttributes, merge_attributes, merge_xattrs
 from mountfs.core.conflict import (
     ContentVerdict,
     DentryVerdict,
@@ -13,6 +14,7 @@ from mountfs.core.conflict import (
     decide_dispute,
     may_merge,
 )
+from mountfs.core.conflict_mark import NO_CONFLICT
 from mountfs.core.conflict_names import conflict_name
 from mountfs.core.text_merge import TEXT_BYTES_MAX
 
@@ -84,7 +86,11 @@ def test_only_small_closed_files_are_merged(
 
 
 VALUES = st.integers(0, 2)
-ATTRIBUTES = st.builds(SetAttributes, VALUES, VALUES, VALUES, VALUES, VALUES)
+XATTR_NAMES = st.sampled_from((b"user.a", b"user.b", b"user.c"))
+XATTRS = st.dictionaries(XATTR_NAMES, st.sampled_from((b"", b"1", b"2"))).map(pack_xattrs)
+ATTRIBUTES = st.builds(
+    SetAttributes, VALUES, VALUES, VALUES, VALUES, VALUES, st.just(NO_CONFLICT), XATTRS
+)
 
 
 @given(base=ATTRIBUTES, local=ATTRIBUTES, remote=ATTRIBUTES)
@@ -133,3 +139,16 @@ def test_a_name_is_not_cut_inside_a_character() -> None:
     made = conflict_name(name, device="x", date="2026-11-20", is_taken=lambda n: False)
     assert len(made) <= 255
     made.decode()
+
+
+@given(base=XATTRS, local=XATTRS, remote=XATTRS)
+def test_extended_attributes_are_merged_name_by_name(
+    base: bytes, local: bytes, remote: bytes
+) -> None:
+    merged = unpack_xattrs(merge_xattrs(base=base, local=local, remote=remote))
+    before, ours, theirs = unpack_xattrs(base), unpack_xattrs(local), unpack_xattrs(remote)
+    for name in before.keys() | ours.keys() | theirs.keys():
+        side = theirs if ours.get(name) == before.get(name) else ours
+        assert merged.get(name) == side.get(name)
+    assert merge_xattrs(base=base, local=base, remote=remote) == remote
+    assert merge_xattrs(base=base, local=local, remote=base) == local

@@ -9,6 +9,7 @@ import pytest
 import trio
 from trio.testing import MockClock
 
+from mountfs.errors import LocalStorageFull
 from mountfs.vfs.interface import Handle
 from simulation.test_both_sides_changed import begin, copy_of, do, meet
 from simulation.world import CALLER, Device, World, open_world
@@ -306,6 +307,25 @@ async def test_a_merge_that_finds_no_room_waits_for_it(
     assert await second.tree() == {"f.txt": OURS}, "as if it had never been tried"
     overlays.staging_limit_bytes = room
     assert await decide(world, first, second) == {"f.txt": MERGED}
+
+
+async def test_a_dispute_that_finds_no_room_to_be_decided_waits_for_it(
+    autojump_clock: MockClock, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Both are kept of a file that is open for writing, and that takes a row."""
+    first, second = await dispute(world)
+    opened = await second.fs.open(await second.find("f.txt"), os.O_WRONLY, CALLER)
+    second.transport.brings_no_blocks = False
+    full = second.state.database
+    with monkeypatch.context() as disk:
+        disk.setattr(full, "transaction", refuse_for_want_of_room)
+        await trio.sleep(60)
+    await second.fs.release(opened.handle)
+    assert await decide(world, first, second), "the device is alive"
+
+
+def refuse_for_want_of_room() -> None:
+    raise LocalStorageFull("as the test wants it")
 
 
 async def test_what_was_saved_meanwhile_is_merged_whatever_else_the_feed_brings(

@@ -57,6 +57,7 @@ def planned(
         kind_of=kind_of,
         head_of=lambda node_id: 40 + node_id,
         mtime_of=lambda node_id: 0,
+        xattrs_of=lambda node_id: b"",
         conflict_of=lambda node_id: 0,
     )
     return plan_commit(

@@ -9,6 +9,7 @@ from damaged_state import DamagedState, make_state, truncate
 from mountfs.app.account import log_out
 from mountfs.app.device import DeviceRecord, store_device
 from mountfs.errors import SetupError
+from mountfs.state.recovered_copies import find_recovered
 
 
 @pytest.fixture
@@ -48,3 +49,12 @@ def test_recovered_copies_refuse(state: DamagedState) -> None:
     state.check(is_repair=True)
     assert "recovered copies" in refused(state)
     assert state.copies()
+
+
+def test_an_old_state_that_was_set_aside_refuses(state: DamagedState) -> None:
+    """It may be the only holder of names and attributes that were never sent."""
+    truncate(state.database, 0)
+    state.check(is_repair=True)
+    for copy in find_recovered(state.drive / "recovered"):
+        copy.path.unlink()
+    assert "recovered copies" in refused(state)

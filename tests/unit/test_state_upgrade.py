@@ -53,6 +53,7 @@ def test_a_state_of_version_2_counts_its_folders(tmp_path: Path) -> None:
         [DentryState(1, b"d", NODE, 2), DentryState(1, b"f", NODE + 1, 3)],
     )
     state.tree.set_child(1, b"g", NODE + 1, at_ns=7)
+    state.set_value("cursor", "cursor of version 2")
     state.close()
     database = Database(tmp_path / "state.db")
     for statement in _AFTER_VERSION_2:
@@ -64,6 +65,7 @@ def test_a_state_of_version_2_counts_its_folders(tmp_path: Path) -> None:
     assert state.tree.subfolders_count(1) == 1
     assert state.tree.names_count(NODE + 1) == 2
     assert state.access_times.of(NODE, 5) == 5
+    assert state.cursor == "upgraded", "no cursor: what an older program dropped is fetched anew"
     state.close()
 
 
