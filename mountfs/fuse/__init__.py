@@ -5,6 +5,7 @@ pyfuse3 is imported in this package only, and only by the modules that need a mo
 decides what a file system means; it decides only how the kernel is spoken to.
 
     operations.py      one handler a request: translate, call, translate
+    xattr_operations.py  the calls for extended attributes, for mounts that have them
     errno_map.py       the error tree as errno
     deadlines.py       how long a request may take
     trio_shim.py       how pyfuse3 waits for the kernel without freezing

@@ -56,7 +56,7 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 
-def _handler(
+def handler(
     deadline_s: float,
 ) -> Callable[
     [Callable[Concatenate[OperationsT, P], Coroutine[Any, Any, T]]],
@@ -65,17 +65,17 @@ def _handler(
     """Wrap a handler: a deadline, and no exception but FUSEError."""
 
     def wrap(
-        handler: Callable[Concatenate[OperationsT, P], Coroutine[Any, Any, T]],
+        work: Callable[Concatenate[OperationsT, P], Coroutine[Any, Any, T]],
     ) -> Callable[Concatenate[OperationsT, P], Coroutine[Any, Any, T]]:
-        @functools.wraps(handler)
+        @functools.wraps(work)
         async def answer(self: OperationsT, /, *args: P.args, **kwargs: P.kwargs) -> T:
             deadlines = self._deadlines
             task = current_task()
             deadlines.due_at_s[task] = trio.current_time() + deadline_s
             try:
-                return await handing_on(self._turn, handler(self, *args, **kwargs))
+                return await handing_on(self._turn, work(self, *args, **kwargs))
             except BaseException as error:  # noqa: BLE001 - the last door before the kernel
-                failure = self._errno_of(error, task, handler.__name__)
+                failure = self._errno_of(error, task, work.__name__)
             finally:
                 del deadlines.due_at_s[task]
             # Not from `error`: nobody reads more than the number.
@@ -90,7 +90,7 @@ class Operations(pyfuse3.Operations):
     """One instance serves one mount. Handlers that are not here answer ENOSYS.
 
     ENOSYS is the answer wanted for getxattr (asked before every write otherwise) and the other
-    calls for extended attributes (see `OperationsWithXattrs`), access (the kernel checks:
+    calls for extended attributes (see `xattr_operations`), access (the kernel checks:
     default_permissions), flush (`release` is all that the file system needs) and poll: the kernel
     asks each once and never again.
     """
@@ -114,7 +114,7 @@ class Operations(pyfuse3.Operations):
         `on_init` is called once, when the kernel has answered the handshake.
         """
         super().__init__()
-        self._filesystem = filesystem
+        self.filesystem = filesystem
         self._deadlines = deadlines
         self._turn = turn
         self._on_init = on_init
@@ -143,12 +143,12 @@ class Operations(pyfuse3.Operations):
 
     # Names and attributes --------------------------------------------------------------------
 
-    @_handler(DEADLINE_S)
+    @handler(DEADLINE_S)
     async def lookup(
         self, parent_inode: int, name: bytes, ctx: pyfuse3.RequestContext
     ) -> pyfuse3.EntryAttributes:
         try:
-            return _entry(await self._filesystem.lookup(Inode(parent_inode), name))
+            return _entry(await self.filesystem.lookup(Inode(parent_inode), name))
         except NoSuchEntry:
             # The kernel caches an absent name only when told so by inode 0.
             absent = pyfuse3.EntryAttributes()
@@ -159,15 +159,15 @@ class Operations(pyfuse3.Operations):
     async def forget(self, inode_list: Sequence[tuple[int, int]]) -> None:
         # Not a request: nobody waits for an answer, but an exception would end the mount.
         try:
-            self._filesystem.forget([(Inode(inode), count) for inode, count in inode_list])
+            self.filesystem.forget([(Inode(inode), count) for inode, count in inode_list])
         except Exception:  # noqa: BLE001 - the last door before the kernel
             _LOG.exception("forget failed")
 
-    @_handler(DEADLINE_S)
+    @handler(DEADLINE_S)
     async def getattr(self, inode: int, ctx: pyfuse3.RequestContext) -> pyfuse3.EntryAttributes:
-        return _entry(await self._filesystem.get_attributes(Inode(inode)))
+        return _entry(await self.filesystem.get_attributes(Inode(inode)))
 
-    @_handler(DEADLINE_S)
+    @handler(DEADLINE_S)
     async def setattr(
         self,
         inode: int,
@@ -186,56 +186,56 @@ class Operations(pyfuse3.Operations):
         )
         handle = None if fh is None else Handle(fh)
         return _entry(
-            await self._filesystem.set_attributes(Inode(inode), changes, handle, _caller(ctx))
+            await self.filesystem.set_attributes(Inode(inode), changes, handle, _caller(ctx))
         )
 
-    @_handler(DEADLINE_S)
+    @handler(DEADLINE_S)
     async def readlink(self, inode: int, ctx: pyfuse3.RequestContext) -> bytes:
-        return await self._filesystem.read_link(Inode(inode))
+        return await self.filesystem.read_link(Inode(inode))
 
-    @_handler(DEADLINE_S)
+    @handler(DEADLINE_S)
     async def mkdir(
         self, parent_inode: int, name: bytes, mode: int, ctx: pyfuse3.RequestContext
     ) -> pyfuse3.EntryAttributes:
         return _entry(
-            await self._filesystem.make_folder(
+            await self.filesystem.make_folder(
                 Inode(parent_inode), name, stat.S_IMODE(mode), _caller(ctx)
             )
         )
 
-    @_handler(DEADLINE_S)
+    @handler(DEADLINE_S)
     async def mknod(
         self, parent_inode: int, name: bytes, mode: int, rdev: int, ctx: pyfuse3.RequestContext
     ) -> pyfuse3.EntryAttributes:
         return _entry(
-            await self._filesystem.make_node(Inode(parent_inode), name, mode, rdev, _caller(ctx))
+            await self.filesystem.make_node(Inode(parent_inode), name, mode, rdev, _caller(ctx))
         )
 
-    @_handler(DEADLINE_S)
+    @handler(DEADLINE_S)
     async def symlink(
         self, parent_inode: int, name: bytes, target: bytes, ctx: pyfuse3.RequestContext
     ) -> pyfuse3.EntryAttributes:
         return _entry(
-            await self._filesystem.make_symlink(Inode(parent_inode), name, target, _caller(ctx))
+            await self.filesystem.make_symlink(Inode(parent_inode), name, target, _caller(ctx))
         )
 
-    @_handler(DEADLINE_S)
+    @handler(DEADLINE_S)
     async def link(
         self, inode: int, new_parent_inode: int, new_name: bytes, ctx: pyfuse3.RequestContext
     ) -> pyfuse3.EntryAttributes:
         return _entry(
-            await self._filesystem.make_link(Inode(inode), Inode(new_parent_inode), new_name)
+            await self.filesystem.make_link(Inode(inode), Inode(new_parent_inode), new_name)
         )
 
-    @_handler(DEADLINE_S)
+    @handler(DEADLINE_S)
     async def unlink(self, parent_inode: int, name: bytes, ctx: pyfuse3.RequestContext) -> None:
-        await self._filesystem.remove_file(Inode(parent_inode), name)
+        await self.filesystem.remove_file(Inode(parent_inode), name)
 
-    @_handler(DEADLINE_S)
+    @handler(DEADLINE_S)
     async def rmdir(self, parent_inode: int, name: bytes, ctx: pyfuse3.RequestContext) -> None:
-        await self._filesystem.remove_folder(Inode(parent_inode), name)
+        await self.filesystem.remove_folder(Inode(parent_inode), name)
 
-    @_handler(DEADLINE_S)
+    @handler(DEADLINE_S)
     async def rename(
         self,
         parent_inode_old: int,
@@ -247,7 +247,7 @@ class Operations(pyfuse3.Operations):
     ) -> None:
         if flags not in _RENAME_FLAGS:
             raise pyfuse3.FUSEError(errno.EINVAL)
-        await self._filesystem.rename(
+        await self.filesystem.rename(
             Inode(parent_inode_old),
             name_old,
             Inode(parent_inode_new),
@@ -257,7 +257,7 @@ class Operations(pyfuse3.Operations):
 
     # Content ---------------------------------------------------------------------------------
 
-    @_handler(DEADLINE_S)
+    @handler(DEADLINE_S)
     async def create(
         self,
         parent_inode: int,
@@ -266,42 +266,42 @@ class Operations(pyfuse3.Operations):
         flags: int,
         ctx: pyfuse3.RequestContext,
     ) -> tuple[pyfuse3.FileInfo, pyfuse3.EntryAttributes]:
-        opened, attributes = await self._filesystem.create(
+        opened, attributes = await self.filesystem.create(
             Inode(parent_inode), name, stat.S_IMODE(mode), flags, _caller(ctx)
         )
         return _file_info(opened), _entry(attributes)
 
-    @_handler(DEADLINE_S)
+    @handler(DEADLINE_S)
     async def open(self, inode: int, flags: int, ctx: pyfuse3.RequestContext) -> pyfuse3.FileInfo:
-        return _file_info(await self._filesystem.open(Inode(inode), flags, _caller(ctx)))
+        return _file_info(await self.filesystem.open(Inode(inode), flags, _caller(ctx)))
 
-    @_handler(READ_DEADLINE_S)
+    @handler(READ_DEADLINE_S)
     async def read(self, fh: int, off: int, size: int) -> bytes:
         # pyfuse3 takes any buffer here, whatever its annotation says.
-        data: Any = await self._filesystem.read(Handle(fh), off, size)
+        data: Any = await self.filesystem.read(Handle(fh), off, size)
         return data  # type: ignore[no-any-return]
 
-    @_handler(DEADLINE_S)
+    @handler(DEADLINE_S)
     async def write(self, fh: int, off: int, buf: bytes) -> int:
-        return await self._filesystem.write(Handle(fh), off, buf)
+        return await self.filesystem.write(Handle(fh), off, buf)
 
-    @_handler(DEADLINE_S)
+    @handler(DEADLINE_S)
     async def fsync(self, fh: int, datasync: bool) -> None:
-        await self._filesystem.fsync(Handle(fh), data_only=datasync)
+        await self.filesystem.fsync(Handle(fh), data_only=datasync)
 
-    @_handler(DEADLINE_S)
+    @handler(DEADLINE_S)
     async def release(self, fh: int) -> None:
-        await self._filesystem.release(Handle(fh))
+        await self.filesystem.release(Handle(fh))
 
     # Folders ---------------------------------------------------------------------------------
 
-    @_handler(DEADLINE_S)
+    @handler(DEADLINE_S)
     async def opendir(self, inode: int, ctx: pyfuse3.RequestContext) -> int:
-        handle = await self._filesystem.open_folder(Inode(inode))
+        handle = await self.filesystem.open_folder(Inode(inode))
         self._open_folders[handle] = inode
         return handle
 
-    @_handler(DEADLINE_S)
+    @handler(DEADLINE_S)
     async def readdir(self, fh: int, start_id: int, token: pyfuse3.ReaddirToken) -> None:
         # The kernel's positions: 1 is behind ".", 2 behind "..", the file system's come on top.
         for position, name in ((1, b"."), (2, b"..")):
@@ -309,25 +309,25 @@ class Operations(pyfuse3.Operations):
                 token, name, _dot_entry(self._open_folders[fh]), position
             ):
                 return
-        entries = await self._filesystem.list_folder(Handle(fh), max(0, start_id - 2))
+        entries = await self.filesystem.list_folder(Handle(fh), max(0, start_id - 2))
         for entry in entries:
             attributes = entry.attributes
             if not pyfuse3.readdir_reply(token, entry.name, _entry(attributes), entry.position + 2):
                 return
-            self._filesystem.count_lookup(attributes.inode)
+            self.filesystem.count_lookup(attributes.inode)
 
-    @_handler(DEADLINE_S)
+    @handler(DEADLINE_S)
     async def releasedir(self, fh: int) -> None:
         self._open_folders.pop(fh, None)
-        await self._filesystem.release_folder(Handle(fh))
+        await self.filesystem.release_folder(Handle(fh))
 
-    @_handler(DEADLINE_S)
+    @handler(DEADLINE_S)
     async def fsyncdir(self, fh: int, datasync: bool) -> None:
-        await self._filesystem.fsync_folder(Handle(fh))
+        await self.filesystem.fsync_folder(Handle(fh))
 
-    @_handler(DEADLINE_S)
+    @handler(DEADLINE_S)
     async def statfs(self, ctx: pyfuse3.RequestContext) -> pyfuse3.StatvfsData:
-        statistics = await self._filesystem.statistics()
+        statistics = await self.filesystem.statistics()
         reply = pyfuse3.StatvfsData()
         reply.f_bsize = reply.f_frsize = statistics.block_size_bytes
         reply.f_blocks = statistics.blocks
@@ -336,29 +336,6 @@ class Operations(pyfuse3.Operations):
         reply.f_ffree = reply.f_favail = statistics.files_free
         reply.f_namemax = statistics.name_bytes_max
         return reply
-
-
-class OperationsWithXattrs(Operations):
-    """For mounts with `--xattrs`: each write(2) then costs one request more, since the kernel asks
-    for `security.capability` first."""
-
-    @_handler(DEADLINE_S)
-    async def getxattr(self, inode: int, name: bytes, ctx: pyfuse3.RequestContext) -> bytes:
-        return await self._filesystem.get_xattr(Inode(inode), name)
-
-    @_handler(DEADLINE_S)
-    async def listxattr(self, inode: int, ctx: pyfuse3.RequestContext) -> Sequence[bytes]:
-        return await self._filesystem.list_xattrs(Inode(inode))
-
-    @_handler(DEADLINE_S)
-    async def setxattr(
-        self, inode: int, name: bytes, value: bytes, ctx: pyfuse3.RequestContext
-    ) -> None:
-        await self._filesystem.set_xattr(Inode(inode), name, value)
-
-    @_handler(DEADLINE_S)
-    async def removexattr(self, inode: int, name: bytes, ctx: pyfuse3.RequestContext) -> None:
-        await self._filesystem.remove_xattr(Inode(inode), name)
 
 
 def _is_cancellation(error: BaseException) -> bool:

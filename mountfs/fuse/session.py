@@ -20,9 +20,10 @@ from mountfs.fuse.kernel_tuning import tune_mount
 from mountfs.fuse.mount_table import find_mount
 from mountfs.fuse.mounting import mount_options
 from mountfs.fuse.native_messages import native_messages
-from mountfs.fuse.operations import Operations, OperationsWithXattrs
+from mountfs.fuse.operations import Operations
 from mountfs.fuse.reading_turn import ReadingTurn
 from mountfs.fuse.trio_shim import TrioShim
+from mountfs.fuse.xattr_operations import OperationsWithXattrs
 from mountfs.vfs.interface import FileSystem
 
 _LOG = logging.getLogger(__name__)
