@@ -66,7 +66,7 @@ class Mount:
         )
         self._hang_watch: threading.Timer | None = None
 
-    def start(self) -> None:
+    def start(self, deadline_s: float = MOUNT_DEADLINE_S) -> None:
         """Mount, and return when the drive answers. A stale mount of before is not an answer."""
         self.process.start()
         outside = self.path.parent.stat().st_dev
@@ -80,7 +80,7 @@ class Mount:
             except OSError:
                 return False
 
-        wait_until(answers, deadline_s=MOUNT_DEADLINE_S, what=f"{self.path} is mounted")
+        wait_until(answers, deadline_s=deadline_s, what=f"{self.path} is mounted")
         if self._is_watched:
             self.watch_for_hanging()
 
