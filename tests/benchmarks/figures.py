@@ -55,6 +55,8 @@ UNLINK_DURABLE: Final = Figure("unlink.durable", "  … to durable on the server
 
 UNTAR_RETURN: Final = Figure("untar.return", "untar 1,000 source files: to return", Unit.SECONDS)
 UNTAR_DURABLE: Final = Figure("untar.durable", "  … to durable on the server", Unit.SECONDS)
+GREP_COLD: Final = Figure("grep.cold", "grep -r in them: cold, other device", Unit.SECONDS)
+GREP_AGAIN: Final = Figure("grep.again", "  … again", Unit.SECONDS)
 GIT_COMMIT: Final = Figure("git.commit", "git add && commit of them", Unit.SECONDS)
 TRANSACTIONS: Final = Figure("sqlite", "SQLite transactions, fsync", Unit.PER_S)
 
@@ -86,7 +88,7 @@ FIGURES: Final = (
     *(WRITE_RETURN, WRITE_DURABLE, READ_COLD, READ_CACHE, READ_PAGES, RANDOM_READS),
     *(CREATE_RETURN, CREATE_DURABLE, STAT_COLD, STAT_AGAIN, SMALL_COLD, SMALL_AGAIN),
     *(UNLINK_RETURN, UNLINK_DURABLE),
-    *(UNTAR_RETURN, UNTAR_DURABLE, GIT_COMMIT, TRANSACTIONS),
+    *(UNTAR_RETURN, UNTAR_DURABLE, GREP_COLD, GREP_AGAIN, GIT_COMMIT, TRANSACTIONS),
     *(FLOOR_UP, FLOOR_BODIES, FLOOR_DOWN, OVERWRITE_UP, OVERWRITE_DOWN, INSERT_UP, INSERT_DOWN),
     *(APPEND_UP, APPEND_DOWN, RESAVE_UP, RESAVE_BODIES, RESAVE_DOWN),
     *(COPY_UP, COPY_BODIES, COPY_DOWN),

@@ -1,4 +1,4 @@
-"""The source of a program: unpacked by tar, committed by git."""
+"""The source of a program: unpacked by tar, searched on another device, committed by git."""
 
 import io
 import random
@@ -21,6 +21,8 @@ FILES_PER_FOLDER: Final = 20
 WORD_COUNT: Final = 3000
 LINES_MAX: Final = 400
 """Files of 0–400 lines of some 36 bytes: 7 KB in the mean, as source files are."""
+WORD: Final = "the"
+"""Letters that some of the files have somewhere, within or across words."""
 
 
 def measure_source_files(site: Site, sizes: Sizes) -> Mapping[Figure, float]:
@@ -33,6 +35,8 @@ def measure_source_files(site: Site, sizes: Sizes) -> Mapping[Figure, float]:
         to_return_s = watch.read_s()
         site.sync()
         to_durable_s = watch.read_s()
+    site.stay()
+    grep_cold_s, grep_again_s = _search_elsewhere(site, folder)
     output_of("git", "init", "--quiet", cwd=folder)
     site.sync()
     watch = Stopwatch()
@@ -45,8 +49,29 @@ def measure_source_files(site: Site, sizes: Sizes) -> Mapping[Figure, float]:
     return {
         figures.UNTAR_RETURN: to_return_s,
         figures.UNTAR_DURABLE: to_durable_s,
+        figures.GREP_COLD: grep_cold_s,
+        figures.GREP_AGAIN: grep_again_s,
         figures.GIT_COMMIT: commit_s,
     }
+
+
+def _search_elsewhere(site: Site, folder: Path) -> tuple[float, float]:
+    """Return how long a new device searches all files for a word, and how long again."""
+    files = [path for path in folder.rglob("*") if path.is_file()]
+    wanted = _files_with_the_word(folder)
+    assert 0 < len(wanted) < len(files), "a word that some of the files have"
+    with site.elsewhere(files) as there:
+        watch = Stopwatch()
+        found = _files_with_the_word(there.seen(folder))
+        cold_s = watch.read_s()
+        again = _files_with_the_word(there.seen(folder))
+        both_s = watch.read_s()
+    assert found == again == wanted, "another device finds other files"
+    return cold_s, both_s - cold_s
+
+
+def _files_with_the_word(folder: Path) -> list[str]:
+    return sorted(output_of("grep", "-rlF", WORD, ".", cwd=folder).splitlines())
 
 
 @cache
