@@ -33,7 +33,13 @@ class StagingFiles:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._descriptors: OrderedDict[int, int] = OrderedDict()
         self._unlooked_bytes = _LOOK_EVERY_BYTES
-
+        # Which generations have files. Those of small writes have none, and to ask the disk for
+        # two names each time took 27 of the 80 us of an unlink (under a profiler).
+        self._present = {
+            int(number)
+            for path in folder.iterdir()
+            if (number := path.name.removesuffix(".seal")).isdigit()
+        }
         self._seals = {
             generation_id: seal
             for generation_id in self.generation_ids()
@@ -46,7 +52,9 @@ class StagingFiles:
     def begin(self, generation_id: int) -> None:
         """Make the file of a generation that has none. Raises `LocalStorageBroken`."""
         # Of another state, whose database was lost: numbers began anew.
-        seal_path(self.path(generation_id)).unlink(missing_ok=True)
+        if generation_id in self._present:
+            seal_path(self.path(generation_id)).unlink(missing_ok=True)
+        self._present.add(generation_id)
         self._descriptor(generation_id, flags=os.O_CREAT)
 
     def write(self, generation_id: int, offset: int, data: bytes | memoryview) -> None:
@@ -90,12 +98,15 @@ class StagingFiles:
 
     def remove(self, generation_id: int) -> None:
         """Remove the file if it is there."""
+        if generation_id not in self._present:
+            return
         descriptor = self._descriptors.pop(generation_id, None)
         if descriptor is not None:
             os.close(descriptor)
         self._seals.pop(generation_id, None)
         self.path(generation_id).unlink(missing_ok=True)
         seal_path(self.path(generation_id)).unlink(missing_ok=True)
+        self._present.discard(generation_id)
 
     def seal(self, generation_id: int, staged: Iterable[Range]) -> int:
         """Remember what the file's bytes are, for the next opening. Nothing is written after it.

@@ -28,19 +28,13 @@ class LocalTree:
     def node(self, node_id: int) -> NodeRecord | None:
         """Return the node with what was written and set here; None if nobody knows it."""
         local = self._changes.nodes.get(node_id)
-        if local is None:
-            record = self._mirror.node(node_id)
-        else:
-            record = None if local.is_created else self._mirror.node(node_id)
-            record = _with_attributes(record, local)
-        if record is None:
-            return None
-        if record.ctime_ns < (moved_at_ns := self._changes.moved_at_ns(node_id)):
-            record = record._replace(ctime_ns=moved_at_ns)
-        overlay = self._overlays.get(node_id)
-        if overlay is not None:
-            record = with_content(record, overlay, local.touched if local else 0)
-        return record
+        is_new = local is not None and local.is_created
+        return merged(
+            None if is_new else self._mirror.node(node_id),
+            local,
+            self._changes.moved_at_ns(node_id),
+            self._overlays.get(node_id),
+        )
 
     def child(self, parent: int, name: bytes) -> int:
         """Return the node that (parent, name) leads to; 0 for nothing."""
@@ -237,30 +231,66 @@ def source_of(record: NodeRecord) -> Source | None:
     )
 
 
+def merged(
+    mirrored: NodeRecord | None, local: LocalNode | None, moved_at_ns: int, overlay: Overlay | None
+) -> NodeRecord | None:
+    """Return a node of which the server says `mirrored`, with what was done to it here. Pure.
+
+    Built in one go: making a file asks for some node a dozen times, and 1.0 µs here instead of 2.8
+    with one `_replace` after another is several per cent of it.
+
+    Args:
+        local: The attributes that were set here; a node that was made here has nothing else.
+        moved_at_ns: When it was given a name here, Unix time; 0 for never.
+    """
+    attributes = local or mirrored
+    if attributes is None:
+        return None
+    if local is None and overlay is None and moved_at_ns <= attributes.ctime_ns:
+        return mirrored
+    mtime_ns, ctime_ns = attributes.mtime_ns, max(attributes.ctime_ns, moved_at_ns)
+    made = mirrored or attributes
+    revision, manifest_id, entries = 0, b"", b""
+    size_bytes = len(made.target)  # of a symlink; else none
+    if mirrored is not None:
+        revision, manifest_id, entries = mirrored.revision, mirrored.manifest_id, mirrored.entries
+        size_bytes = mirrored.size_bytes
+    if overlay is not None:
+        size_bytes = overlay.size_bytes
+        mtime_ns, ctime_ns = _times(mtime_ns, ctime_ns, overlay, local.touched if local else 0)
+    return NodeRecord(
+        made.node_id,
+        made.kind,
+        attributes.mode,
+        attributes.uid,
+        attributes.gid,
+        mtime_ns,
+        ctime_ns,
+        made.attributes_version,
+        size_bytes,
+        revision,
+        manifest_id,
+        entries,
+        made.target,
+        made.rdev,
+        attributes.xattrs,
+        attributes.conflict_of,
+        attributes.conflict_device,
+        attributes.conflict_at_ns,
+    )
+
+
 def with_content(record: NodeRecord, overlay: Overlay, attributes_touched: int) -> NodeRecord:
     """Return `record` with size and times as the overlay says. Pure."""
-    mtime_ns, ctime_ns = record.mtime_ns, record.ctime_ns
-    if overlay.touched:
-        ctime_ns = max(ctime_ns, overlay.mtime_ns)
-        if overlay.touched > attributes_touched:
-            mtime_ns = overlay.mtime_ns
+    mtime_ns, ctime_ns = _times(record.mtime_ns, record.ctime_ns, overlay, attributes_touched)
     return record._replace(size_bytes=overlay.size_bytes, mtime_ns=mtime_ns, ctime_ns=ctime_ns)
 
 
-def _with_attributes(record: NodeRecord | None, local: LocalNode) -> NodeRecord:
-    if record is None:
-        size = len(local.target) if local.kind == NodeKind.SYMLINK else 0
-        return NodeRecord(
-            local.node_id, local.kind, local.mode, local.uid, local.gid, local.mtime_ns,
-            local.ctime_ns, local.attributes_version, size, 0, b"", b"", local.target, local.rdev,
-            local.xattrs,
-            *local.mark,
-        )  # fmt: skip
-    return record._replace(
-        mode=local.mode,
-        uid=local.uid,
-        gid=local.gid,
-        mtime_ns=local.mtime_ns,
-        ctime_ns=local.ctime_ns,
-        xattrs=local.xattrs,
-    ).marked(local.mark)
+def _times(
+    mtime_ns: int, ctime_ns: int, overlay: Overlay, attributes_touched: int
+) -> tuple[int, int]:
+    if not overlay.touched:
+        return mtime_ns, ctime_ns
+    if overlay.touched > attributes_touched:
+        mtime_ns = overlay.mtime_ns
+    return mtime_ns, max(ctime_ns, overlay.mtime_ns)
