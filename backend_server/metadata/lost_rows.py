@@ -38,6 +38,8 @@ _PAGE: Final = (
     .order_by(lost_chunks.c.chunk_id)
     .limit(bindparam("count_max"))
 )
+_AT_HAND_MAX: Final = 1000
+"""Fewer lost chunks than that are read, rather than more chunks than that asked about."""
 _LIST: Final = BulkInsert(lost_chunks, on_conflict="keep")
 
 
@@ -66,6 +68,11 @@ def load_lost_among(
     connection: Connection, drive_id: DriveId, chunk_ids: Sequence[ChunkId]
 ) -> dict[ChunkId, int]:
     """Return those of `chunk_ids` that are listed as lost, to the lengths of their plaintexts."""
+    if len(chunk_ids) > _AT_HAND_MAX:
+        listed = load_lost_page(connection, drive_id, b"", count_max=_AT_HAND_MAX + 1)
+        if len(listed) <= _AT_HAND_MAX:
+            wanted = set(chunk_ids)
+            return {each.chunk_id: each.length for each in listed if each.chunk_id in wanted}
     found: dict[ChunkId, int] = {}
     for some in in_lists(chunk_ids):
         rows = connection.execute(
