@@ -61,9 +61,14 @@ def ask_status(mount: RunningMount) -> MountStatus:
     raise _gone(mount)
 
 
-def ask_conflicts(mount: RunningMount) -> ConflictsAnswer:
-    """Return which conflict copies the drive has. Raises as `ask_status`."""
-    return _ask_about_conflicts(mount, Request("conflicts"))
+def ask_conflicts(mount: RunningMount) -> list[Conflict]:
+    """Return which conflict copies the drive has, the oldest first. Raises as `ask_status`."""
+    found: list[Conflict] = []
+    while True:
+        answer = _ask_about_conflicts(mount, Request("conflicts", skip=len(found)))
+        found += answer.conflicts
+        if not answer.conflicts or len(found) >= answer.count:
+            return found
 
 
 def ask_resolve(mount: RunningMount, path: bytes, keep: str) -> Conflict:

@@ -21,11 +21,13 @@ EVENT_BYTES_MAX: Final = 4 * 1024 * 1024
 
 
 class Request(msgspec.Struct, frozen=True):
-    """`now`: of a stop: do not wait for the server. `path`, `keep`: of a resolve: which copy, from
-    the drive's root, and a value of `core.resolution.Keep`."""
+    """`now`: of a stop: do not wait for the server. `skip`: of conflicts: how many were told.
+    `path`, `keep`: of a resolve: which copy, from the drive's root, and a value of
+    `core.resolution.Keep`."""
 
     verb: Literal["status", "sync", "stop", "conflicts", "resolve"]
     now: bool = False
+    skip: int = 0
     path: bytes = b""
     keep: str = ""
 
@@ -42,7 +44,7 @@ class StatusAnswer(msgspec.Struct, frozen=True, tag="status", tag_field="event")
 
 
 class ConflictsAnswer(msgspec.Struct, frozen=True, tag="conflicts", tag_field="event"):
-    """The oldest of `count` conflict copies; after a resolve, the one that was settled."""
+    """Some of `count` conflict copies, the oldest first; after a resolve, the one settled."""
 
     conflicts: list[Conflict]
     count: int

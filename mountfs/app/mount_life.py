@@ -41,7 +41,9 @@ class ServedDrive(Protocol):
 
     def status(self) -> MountStatus: ...
 
-    def conflicts(self) -> ConflictsAnswer: ...
+    def conflicts(self, skip: int) -> ConflictsAnswer:
+        """Return some of the conflict copies, behind the first `skip`."""
+        ...
 
     async def resolve(self, path: bytes, keep: str) -> ConflictsAnswer:
         """Settle the conflict copy at `path`; return what it was."""
@@ -143,7 +145,7 @@ class MountLife:
             case "status":
                 await send(StatusAnswer(self._drive.status()))
             case "conflicts":
-                await send(self._drive.conflicts())
+                await send(self._drive.conflicts(request.skip))
             case "resolve":
                 await send(await self._drive.resolve(request.path, request.keep))
             case "sync":

@@ -107,9 +107,9 @@ class RunningDrive:
             recent=self._recent.newest_first(),
         )
 
-    def conflicts(self) -> ConflictsAnswer:
+    def conflicts(self, skip: int) -> ConflictsAnswer:
         copies = find_conflict_copies(self._state)
-        shown = [self._conflict(copy) for copy in copies[:_LISTED_MAX]]
+        shown = [self._conflict(copy) for copy in copies[max(skip, 0) :][:_LISTED_MAX]]
         return ConflictsAnswer(shown, len(copies))
 
     async def resolve(self, path: bytes, keep: str) -> ConflictsAnswer:

@@ -35,16 +35,14 @@ def conflicts(
     is_one = folder is not None
     mounts = [find_running(resolve_mount_point(folder))] if folder else Registry().all()
     found: list[tuple[RunningMount, Conflict]] = []
-    untold = 0
     for mount in mounts:
         try:
-            answer = ask_conflicts(mount)
+            copies = ask_conflicts(mount)
         except NotServed:
             if is_one:
                 raise
             continue
-        found += [(mount, conflict) for conflict in answer.conflicts]
-        untold += answer.count - len(answer.conflicts)
+        found += [(mount, conflict) for conflict in copies]
     if json:
         import msgspec
 
@@ -56,8 +54,6 @@ def conflicts(
     else:
         for mount, conflict in found:
             _show(mount, conflict)
-        if untold:
-            typer.echo(f"and {untold} more, listed when some of these are settled")
         if not found:
             typer.echo("no conflicts")
     return 1 if found else 0

@@ -1,8 +1,8 @@
 """The kernel's adapter: pyfuse3 in, `mountfs.vfs.interface.FileSystem` out.
 
 pyfuse3 is imported in this package only, and only by the modules that need a mount
-(`operations`, `session`): the rest of the client works on machines without it. Nothing here
-decides what a file system means; it decides only how the kernel is spoken to.
+(`operations`, `xattr_operations`, `session`): the rest of the client works on machines without it.
+Nothing here decides what a file system means; it decides only how the kernel is spoken to.
 
     operations.py      one handler a request: translate, call, translate
     xattr_operations.py  the calls for extended attributes, for mounts that have them

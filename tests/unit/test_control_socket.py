@@ -9,9 +9,16 @@ from pathlib import Path
 import pytest
 import trio
 
-from mountfs.app.control_client import NotServed, ask_status, ask_stop, ask_sync
+from mountfs.app.control_client import (
+    NotServed,
+    ask_conflicts,
+    ask_status,
+    ask_stop,
+    ask_sync,
+)
 from mountfs.app.control_messages import (
     REQUEST_BYTES_MAX,
+    ConflictsAnswer,
     Done,
     Event,
     Progress,
@@ -22,7 +29,7 @@ from mountfs.app.control_messages import (
 )
 from mountfs.app.control_server import COMMANDS_MAX, Answer, Send, serve_commands
 from mountfs.app.registry import RunningMount
-from mountfs.app.status import Parked, Queue
+from mountfs.app.status import Conflict, Parked, Queue
 from mountfs.errors import (
     DeviceRevoked,
     MountError,
@@ -144,6 +151,23 @@ def _say(path: Path, data: bytes) -> bytes:
         connection.connect(address)
         connection.sendall(data)
         return connection.recv(1 << 16)
+
+
+async def test_conflicts_are_told_in_as_many_answers_as_they_need(path: Path) -> None:
+    copies = [Conflict(f"{number} (conflict of x)") for number in range(5)]
+    left = list(copies)
+
+    async def answer(request: Request, send: Send) -> None:
+        assert request.verb == "conflicts"
+        await send(ConflictsAnswer(left[request.skip :][:2], len(left)))
+        if request.skip == 2:
+            left.pop()  # one is settled meanwhile
+
+    async with _answering(path, answer) as mount:
+        assert await trio.to_thread.run_sync(ask_conflicts, mount) == copies[:4]
+        assert await trio.to_thread.run_sync(ask_conflicts, mount) == copies[:4]
+        left.clear()
+        assert await trio.to_thread.run_sync(ask_conflicts, mount) == []
 
 
 async def test_nonsense_is_refused_and_the_next_command_served(path: Path) -> None:

@@ -58,8 +58,8 @@ class Drive:
             memory=Memory(), recent=[],
         )  # fmt: skip
 
-    def conflicts(self) -> ConflictsAnswer:
-        return ConflictsAnswer(self.copies, len(self.copies))
+    def conflicts(self, skip: int) -> ConflictsAnswer:
+        return ConflictsAnswer(self.copies[skip:], len(self.copies))
 
     async def resolve(self, path: bytes, keep: str) -> ConflictsAnswer:
         settled = [copy for copy in self.copies if copy.path == path.decode()]
@@ -321,6 +321,8 @@ async def test_conflicts_are_listed_and_settled(autojump_clock: MockClock) -> No
     copies = [Conflict("a (conflict of x).txt"), Conflict("b (conflict of x).txt")]
     scene.drive.copies = list(copies)
     assert await scene.ask("conflicts") == ConflictsAnswer(copies, 2)
+    await scene.life.answer(Request("conflicts", skip=1), scene.send)
+    assert scene.events[-1] == ConflictsAnswer(copies[1:], 2)
     request = Request("resolve", path=copies[0].path.encode(), keep="copy")
     await scene.life.answer(request, scene.send)
     assert scene.events[-1] == ConflictsAnswer(copies[:1], 1)
