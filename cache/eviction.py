@@ -20,7 +20,9 @@ SCAN_COUNT_MAX: Final = 4096
 """Values looked at for one plan: bounds the cost when very many are in use."""
 
 FREE_DISK_RESERVE_BYTES: Final = 64 * 1024 * 1024
-"""After a full disk, so much stays free for others before the cache grows again."""
+"""So much stays free for others: whose cache fills the disk cannot even remove a file there, for
+that writes too. Of a small disk it is RESERVE_SHARE."""
+RESERVE_SHARE: Final = 1 / 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +100,20 @@ def bytes_above_low_watermark(*, used_bytes: int, limit_bytes: int, incoming_byt
 def limit_after_disk_full(*, used_bytes: int, limit_bytes: int) -> int:
     """Return the limit to keep to after the disk was found full. Pure."""
     return min(limit_bytes, int(used_bytes * LOW_WATERMARK))
+
+
+def may_grow(
+    *, incoming_bytes: int, used_bytes: int, file_bytes: int, free_disk_bytes: int, disk_bytes: int
+) -> bool:
+    """Whether values of `incoming_bytes` leave others the reserve, or need no more disk. Pure.
+
+    Args:
+        file_bytes: What the database takes already; what it has beyond `used_bytes` is used first.
+    """
+    if file_bytes - used_bytes >= 2 * incoming_bytes:
+        return True
+    reserve = min(FREE_DISK_RESERVE_BYTES, int(disk_bytes * RESERVE_SHARE))
+    return free_disk_bytes >= reserve + incoming_bytes
 
 
 def limit_with_free_disk(*, used_bytes: int, asked_limit_bytes: int, free_disk_bytes: int) -> int:

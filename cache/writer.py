@@ -5,12 +5,13 @@ No method raises for a full disk or for damage: it counts, and keeps less.
 """
 
 import os
+import shutil
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Final, TypeVar
 
 from cache.condition import Condition
 from cache.errors import DiskFull, StoreError, StoreFull
-from cache.eviction import bytes_above_low_watermark, limit_after_disk_full
+from cache.eviction import bytes_above_low_watermark, limit_after_disk_full, may_grow
 from cache.evictor import Evictor
 from cache.ledger import Change, Ledger
 from cache.map_size import larger_map_bytes
@@ -24,6 +25,9 @@ WRITE_COUNT_MAX: Final = 2048
 
 MAPPING_BYTES_MIN: Final = 1024 * 1024
 """A transaction of so much is worth letting its mapped pages go."""
+
+LOOK_EVERY_BYTES: Final = 4 * 1024 * 1024
+"""Between two looks at how full the disk is."""
 
 _T = TypeVar("_T")
 
@@ -45,6 +49,7 @@ class Writer:
         self._condition = condition
         self._evictor = evictor
         self._scratch = bytearray(SEALED_PIECE_BYTES_MAX)
+        self._unlooked_bytes = LOOK_EVERY_BYTES
 
     def put(self, view: str, kind: bytes, values: Sequence[tuple[bytes, bytes]]) -> int:
         """Keep (id, plaintext) pairs in one transaction; return how many are here now.
@@ -108,6 +113,9 @@ class Writer:
     def _insert(self, view: View, kind: bytes, entries: list[tuple[bytes, bytes, bytes]]) -> bool:
         if not entries:
             return True
+        if not self._has_disk(sum(charged_bytes_of(len(plaintext)) for _, _, plaintext in entries)):
+            self._note_disk_full()
+            return False
         nonces = os.urandom(NONCE_BYTES * len(entries))
 
         def insert(change: Change) -> None:
@@ -126,6 +134,26 @@ class Writer:
         self._condition.damaged.difference_update(key for key, _, _ in entries)
         if sum(len(plaintext) for _, _, plaintext in entries) >= MAPPING_BYTES_MIN:
             self._folder.store.release_mapped_pages()
+        return True
+
+    def _has_disk(self, incoming_bytes: int) -> bool:
+        """Whether the disk has room for so much, and keeps some for others."""
+        self._unlooked_bytes += incoming_bytes
+        if self._unlooked_bytes < LOOK_EVERY_BYTES:
+            return True
+        try:
+            disk = shutil.disk_usage(self._folder.path)
+        except OSError:
+            return True  # the write will tell
+        if not may_grow(
+            incoming_bytes=incoming_bytes,
+            used_bytes=self._ledger.used_bytes,
+            file_bytes=self._folder.store.file_bytes(),
+            free_disk_bytes=disk.free,
+            disk_bytes=disk.total,
+        ):
+            return False
+        self._unlooked_bytes = 0
         return True
 
     def apply(self, work: Callable[[Change], None]) -> bool:

@@ -134,6 +134,22 @@ def test_a_full_disk_and_room_again(tmp_path: Path) -> None:
 
 
 @needs_root
+def test_others_have_room_on_a_disk_that_the_cache_would_fill(tmp_path: Path) -> None:
+    with mounted(tmp_path / "disk", size_bytes=64 * MIB) as disk:
+        cache = open_cache(disk / "cache")
+        first_refused = fill_until_refused(cache)
+        # A look comes after every 4 MiB at the latest.
+        assert shutil.disk_usage(disk).free >= 4 * MIB
+        for index in range(first_refused, 2 * first_refused):
+            cache.put_many("home", [chunk(index)])
+        newest = chunk(2 * first_refused - 1)
+        assert cache.get("home", newest[0]) == newest[1]
+        assert shutil.disk_usage(disk).free >= 4 * MIB
+        cache.close()
+        check_tables(disk / "cache")
+
+
+@needs_root
 @pytest.mark.parametrize("size_kib", [4, 8, 16, 24, 32, 40, 48, 64, 96, 128])
 def test_a_disk_that_is_full_from_the_start(tmp_path: Path, size_kib: int) -> None:
     with mounted(tmp_path / "disk", size_bytes=size_kib * 1024) as disk:
