@@ -37,6 +37,7 @@ from mountfs.app.mount_life import KernelMountPoint, MountLife
 from mountfs.app.refetch import Refetch
 from mountfs.app.registry import Registry, RunningMount
 from mountfs.app.running_drive import RunningDrive
+from mountfs.app.staging_upkeep import keep_staging_sealed
 from mountfs.app.start_mount import MountPlan
 from mountfs.app.status import RecentHappenings
 from mountfs.app.transfer_counts import TransferCounts
@@ -196,6 +197,7 @@ class _MountedDrive:
             nursery.start_soon(self._refetch.run)
             nursery.start_soon(self._bring_back.run)
             nursery.start_soon(keep_cache_in_order, self._cache)
+            nursery.start_soon(keep_staging_sealed, self._state)
             nursery.start_soon(self._sync.run)
             await self._await_tree()
             await nursery.start(serve_commands, socket, life.answer)

@@ -11,13 +11,11 @@ from typing import Final
 
 from mountfs.clock import Clock
 from mountfs.core.extents import STAGED, Extent
-from mountfs.core.overlay_laws import Range
 from mountfs.errors import LocalStorageBroken, StagingFull
 from mountfs.state.counter import ChangeCounter
 from mountfs.state.database import Database
 from mountfs.state.overlay import Generation, Overlay, Source
 from mountfs.state.overlay_rows import OverlayRows, replay_truncation
-from mountfs.state.seals import SEALED_BYTES_MAX
 from mountfs.state.staging import StagingFiles
 
 _LOG = logging.getLogger(__name__)
@@ -245,19 +243,6 @@ class Overlays:
             if generation.is_staged and generation.synced_through < through:
                 generation.last_row = None
                 self._rows.store_synced(generation, through)
-
-    def seal(self) -> None:
-        """Remember what all staged bytes are, for the next opening. Nothing is written after it."""
-        room = SEALED_BYTES_MAX
-        for overlay in self._by_node.values():
-            for generation in overlay.generations:
-                staged = [
-                    Range(extent.start, extent.end)
-                    for extent in generation.extents
-                    if extent.place == STAGED
-                ]
-                if staged and room > 0:
-                    room -= self._staging.seal(generation.generation_id, staged)
 
     # Inside ----------------------------------------------------------------------------------
 

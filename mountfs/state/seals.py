@@ -1,9 +1,9 @@
-"""What staged bytes were when the state was closed: a digest for each piece of a staging file.
+"""What staged bytes were: a digest for each piece of a staging file that is not written any more.
 
-A write cannot pay for a digest, but a close can: whatever is staged then is frozen at the next
-opening, and never written again. So a bit that flips while nothing runs is seen, before its piece
-is read or sent for the first time. What a killed process left has no seal: of that only the length
-can be checked.
+A write cannot pay for a digest, but time can: what has waited for a minute is sealed
+(`app/staging_upkeep`), and at a close whatever is staged, for it is frozen at the next opening. So
+a bit that flips later is seen before its piece is read or sent. What a process left that was
+killed within that minute has no seal: of that only the length can be checked.
 
     ID.seal     BLAKE3 of the rest (32) | length of the file (8, big-endian) |
                 of each piece: its number (8) | its BLAKE3 (32)
@@ -14,7 +14,7 @@ One that was cut off since is not judged by its digest: that bytes are missing s
 
 import os
 import struct
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -100,8 +100,11 @@ def find_spoilt(staging_file: Path) -> tuple[Range, ...]:
         os.close(descriptor)
 
 
-def store_seal(staging_file: Path, staged: Iterable[Range]) -> int:
-    """Seal the pieces that `staged` touches. Returns the bytes read for it. Raises OSError."""
+def store_seal(
+    staging_file: Path, staged: Iterable[Range], check: Callable[[], object] = lambda: None
+) -> None:
+    """Seal the pieces that `staged` touches. Raises OSError, and what `check` raises, which is
+    called before each."""
     numbers = sorted(
         {
             number
@@ -112,13 +115,12 @@ def store_seal(staging_file: Path, staged: Iterable[Range]) -> int:
     descriptor = os.open(staging_file, os.O_RDONLY | os.O_CLOEXEC)
     try:
         rows = [_LENGTH.pack(os.fstat(descriptor).st_size)]
-        rows += [
-            _ROW.pack(number, blake3(_piece(descriptor, number)).digest()) for number in numbers
-        ]
+        for number in numbers:
+            check()
+            rows.append(_ROW.pack(number, blake3(_piece(descriptor, number)).digest()))
     finally:
         os.close(descriptor)
     _store(seal_path(staging_file), rows)
-    return len(numbers) * PIECE_BYTES
 
 
 def _store(path: Path, rows: Sequence[bytes]) -> None:

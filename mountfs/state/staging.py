@@ -8,13 +8,13 @@ number, the longest unused is closed first.
 import errno
 import os
 from collections import OrderedDict
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Final
 
 from mountfs.core.overlay_laws import Range
 from mountfs.errors import LocalStorageBroken, LocalStorageFull, StagedBytesLost
-from mountfs.state.seals import load_seal, seal_path, store_seal
+from mountfs.state.seals import Seal, load_seal, seal_path, store_seal
 
 _DESCRIPTORS_MAX: Final = 256
 
@@ -108,19 +108,36 @@ class StagingFiles:
         seal_path(self.path(generation_id)).unlink(missing_ok=True)
         self._present.discard(generation_id)
 
-    def seal(self, generation_id: int, staged: Iterable[Range]) -> int:
-        """Remember what the file's bytes are, for the next opening. Nothing is written after it.
+    def is_sealed(self, generation_id: int) -> bool:
+        return generation_id in self._seals
 
-        Returns how many bytes were read for it. A file that cannot be read, or a full disk, leave
-        it without.
+    def seal(
+        self,
+        generation_id: int,
+        staged: Iterable[Range],
+        check: Callable[[], object] = lambda: None,
+    ) -> Seal:
+        """Put down what the file's bytes are; `keep_seal` comes next. Nothing is written after it.
+        Any thread.
+
+        A file that cannot be read, or a full disk, leave it with a seal of nothing.
+
+        Args:
+            check: Called now and then; may raise to end it.
         """
-        if seal_path(self.path(generation_id)).exists():
-            return 0
+        path = self.path(generation_id)
         try:
-            return store_seal(self.path(generation_id), staged)
+            store_seal(path, staged, check)
         except OSError:
+            seal_path(path).unlink(missing_ok=True)
+        return load_seal(path) or Seal(0, {})
+
+    def keep_seal(self, generation_id: int, seal: Seal) -> None:
+        """Hold what is read from now on against the seal; the file may be gone meanwhile."""
+        if generation_id in self._present:
+            self._seals[generation_id] = seal
+        else:
             seal_path(self.path(generation_id)).unlink(missing_ok=True)
-            return 0
 
     def sync(self, generation_id: int) -> bool:
         """Put the file's bytes on the platter; whether it was there. Blocks; for a worker thread.

@@ -27,6 +27,7 @@ from mountfs.state.recovery import (
     mark_open,
     set_untrusted_aside,
 )
+from mountfs.state.sealing import Sealing
 from mountfs.state.staging import StagingFiles
 from mountfs.state.tree import LocalTree
 
@@ -64,6 +65,7 @@ class StateStore:
                 self.database, self.staging, self.counter, clock,
                 staging_limit_bytes=staging_limit_bytes,
             )  # fmt: skip
+            self.sealing = Sealing(self.overlays, self.staging)
             self.tree = LocalTree(self.mirror, self.changes, self.overlays)
             self.inodes = InodeAliases(self.database)
             self.access_times = AccessTimes(self.database)
@@ -184,7 +186,7 @@ class StateStore:
             for generation_id in self.overlays.unsynced(overlay):
                 self.staging.sync(generation_id)
             self.overlays.mark_synced(overlay, through)
-        self.overlays.seal()
+        self.sealing.seal_all()
         self.database.make_durable()
         mark_clean(self.database)
         self.staging.close()

@@ -1,0 +1,49 @@
+"""What waits for the server for long is put on the platter and sealed, while the mount runs.
+
+An edit is sent within seconds. One that is not (no network, no room, no right) may wait for days,
+on a disk that can lose a bit. So whatever nobody has changed for a minute is frozen, synced as
+fsync(2) would, and sealed (`state/seals`): after a crash as after a clean end it is then known
+what it was, and a power loss leaves it trusted.
+"""
+
+import logging
+from typing import Final
+
+import trio
+
+from mountfs.errors import LocalStorageBroken, LocalStorageFull
+from mountfs.state.overlay import Overlay
+from mountfs.state.store import StateStore
+from mountfs.vfs.durability import Durability
+
+_LOG = logging.getLogger(__name__)
+
+LOOK_EVERY_S: Final = 30.0
+QUIET_S: Final = 60.0
+
+
+async def keep_staging_sealed(state: StateStore) -> None:
+    """Seal what waits, until cancelled."""
+    durability = Durability(state.database, state.overlays, state.clock)
+    while True:
+        await trio.sleep(LOOK_EVERY_S)
+        try:
+            await seal_quiet(state, durability)
+        except (LocalStorageBroken, LocalStorageFull) as error:
+            _LOG.warning("what waits for the server cannot be sealed: %s", error)
+
+
+async def seal_quiet(state: StateStore, durability: Durability) -> None:
+    """Seal what nobody has changed for QUIET_S. Raises `LocalStorageBroken`, `LocalStorageFull`."""
+    for overlay in state.sealing.freeze_quiet(state.clock.monotonic_s() - QUIET_S):
+        await durability.sync_content(overlay)
+        await _seal(state, overlay)
+
+
+async def _seal(state: StateStore, overlay: Overlay) -> None:
+    for generation_id, staged in state.sealing.unsealed(overlay):
+        # Frozen: whatever is written meanwhile goes elsewhere. It may be retired meanwhile.
+        seal = await trio.to_thread.run_sync(
+            state.staging.seal, generation_id, staged, trio.from_thread.check_cancelled
+        )
+        state.staging.keep_seal(generation_id, seal)
