@@ -128,7 +128,7 @@ class RunningDrive:
             is_there = self._state.tree.child(parent, name)
             self._recent.note("received" if is_there else "removed", self._path(parent, name))
         for node_id in list(changes.contents)[:_SHOWN_OF_A_BATCH]:
-            self.note(node_id, "received")
+            self.note(node_id, "merged" if node_id in changes.merged else "received")
 
     def note(self, node_id: int, what: str) -> None:
         """Show in `recent` what happened to a node."""

@@ -19,6 +19,9 @@ class ViewChanges:
     replaced: dict[int, Source] = field(default_factory=dict)
     """The committed content that nodes had before another device changed it."""
 
+    merged: set[int] = field(default_factory=set)
+    """Those of `contents` that are an edit of another device and ours, brought together here."""
+
     attributes: set[int] = field(default_factory=set)
 
     dentries: set[tuple[int, bytes]] = field(default_factory=set)

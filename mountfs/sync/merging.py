@@ -198,7 +198,7 @@ class Merging:
             )  # fmt: skip
             state.disputes.end(node_id)
         _log.info("two edits were merged", node=node_id)
-        self._on_decided(ViewChanges(contents={node_id}))
+        self._on_decided(ViewChanges(contents={node_id}, merged={node_id}))
 
     def _take_theirs(self, seen: _Seen) -> None:
         node_id = seen.base.node_id

@@ -2,6 +2,7 @@
 
 import random
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -31,6 +32,9 @@ class Apart:
         self._drive.there.sync()
         self._drive.relay.heal()
         self.settle()
+
+    def status_here(self) -> dict[str, Any]:
+        return self._drive.here.status()
 
     def settle(self) -> None:
         check_everything_arrived(self._drive.here, self._drive.there)
@@ -199,3 +203,5 @@ def test_saved_by_rename_on_both_sides_and_merged(apart: Apart) -> None:
     for side in (apart.here, apart.there):
         assert names_in(side) == ["text"]
         assert (side / "text").read_bytes() == b"one\n2\nthree\n"
+    happened = [one["what"] for one in apart.status_here()["recent"] if "text" in one["path"]]
+    assert happened.count("merged") == 1, happened
