@@ -102,6 +102,8 @@ class DriveSync:
         self._is_remote_ahead = True
         self._burst = Burst()
         self._is_one_placement = False
+        self._held_until_s: float | None = None
+        """When to plan again, for what the last plan held back; None: it held nothing back."""
         self._fruitless_count = 0
         """Batches in a row of which the server made nothing."""
         self._operations: dict[int, Operation] = {}
@@ -297,11 +299,9 @@ class DriveSync:
         contents = self._contents.ready()
         settle_unchanged(self._state, contents)
         self._contents.forget_retired()
-        held = held_nodes(
-            self._state,
-            now_s=self._state.clock.monotonic_s(),
-            is_hurried=self._contents.is_hurried,
-        )
+        now_s, is_hurried = self._state.clock.monotonic_s(), self._contents.is_hurried
+        held = held_nodes(self._state, now_s=now_s, is_hurried=is_hurried)
+        self._held_until_s = None if is_hurried else next_held_until_s(self._state, now_s=now_s)
         planned = plan_batch(
             self._state,
             contents,
@@ -344,8 +344,7 @@ class DriveSync:
             # A closed file is due soon, but goes with the burst that it is part of: unpacking a
             # thousand files made 60-90 batches, and makes 2.
             content_due_s = max(content_due_s, burst_due_s)
-        held_until_s = next_held_until_s(self._state, now_s=self._state.clock.monotonic_s())
-        moments = (burst_due_s, content_due_s, held_until_s)
+        moments = (burst_due_s, content_due_s, self._held_until_s)
         return min((moment for moment in moments if moment is not None), default=float("inf"))
 
     async def _wait(self) -> None:

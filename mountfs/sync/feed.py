@@ -6,6 +6,7 @@ from typing import Final, Protocol
 
 import structlog
 
+from backend_server.protocol.errors import ErrorCode
 from backend_server.protocol.identity import DriveId
 from backend_server.protocol.limits import GIB
 from backend_server.protocol.messages import (
@@ -268,7 +269,7 @@ def apply(
         # Mostly what is known; a server from an older backup counts on from a lower number.
         state.batches.number_from(pulled.applied_through)
         if pulled.quota is not None:
-            state.set_quota(pulled.quota)
+            _take_quota(state, pulled.quota)
     for key, child in seen_names.items():
         if state.tree.child(*key) != child:
             view.dentries.add(key)
@@ -287,6 +288,24 @@ def apply(
         elif record[:7] != now[:7] or record.size_bytes != now.size_bytes:
             view.attributes.add(node_id)
     return Applied(view, settlement, copies.made)
+
+
+def _take_quota(state: StateStore, quota: QuotaState) -> None:
+    """Keep the quota; what was refused for want of room is tried again as far as room came."""
+    old, room = state.quota, _room_of(quota)
+    state.set_quota(quota)
+    if room <= _room_of(old):
+        return
+    for node_id, code in sorted(state.parking.codes.items()):
+        record = state.tree.node(node_id)
+        if code != ErrorCode.QUOTA_EXCEEDED or record is None or record.size_bytes > room:
+            continue
+        room -= record.size_bytes
+        state.parking.unpark(node_id)
+
+
+def _room_of(quota: QuotaState) -> int:
+    return quota.limit_bytes - quota.used_bytes - quota.reserved_bytes
 
 
 def _edited_by_others(

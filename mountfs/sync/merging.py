@@ -223,7 +223,7 @@ class Merging:
         state = self._state
         dentries = state.changes.dentries
         rows = [dentries[key] for key in state.mirror.places(node_id) if key in dentries]
-        if not is_hurried and any(not row.node_id and now_s - row.at_s < VACATED_S for row in rows):
+        if not is_hurried and any(not row.node_id and now_s < row.at_s + VACATED_S for row in rows):
             return  # a save may follow
         view = ViewChanges()
         with state.database.transaction():

@@ -32,7 +32,7 @@ def held_nodes(state: StateStore, *, now_s: float, is_hurried: bool) -> set[int]
     vacated."""
     held = state.parking.codes.keys() | state.disputes.bases.keys()
     if not is_hurried:
-        held |= {row.expected for row in _vacated(state) if now_s - row.at_s < VACATED_S}
+        held |= {row.expected for row in _vacated(state) if now_s < row.at_s + VACATED_S}
     return held
 
 
@@ -65,7 +65,7 @@ def stuck_nodes(state: StateStore) -> set[int]:
 def next_held_until_s(state: StateStore, *, now_s: float) -> float | None:
     """Return when the next vacated name will have waited long enough; None when none waits."""
     moments = (row.at_s + VACATED_S for row in _vacated(state))
-    return min((moment for moment in moments if moment > now_s), default=None)
+    return min((moment for moment in moments if now_s < moment), default=None)
 
 
 def settle_unchanged(state: StateStore, contents: dict[int, ReadyContent]) -> None:

@@ -255,6 +255,9 @@ class Rebase:
         remote = self._state.mirror.node(node_id)
         if remote is None:
             return
+        if node.is_created:
+            # Made by a batch whose answer never came, and refused when it was made once more.
+            self._state.parking.unpark(node_id)
         base = self._mirrored.get(node_id)
         # What this device sent of its own is in `remote` too, but not in `base`: no change of
         # others. Its attributes have moved the version, its content is `is_ours`.

@@ -252,6 +252,7 @@ async def _calm_down(world: World, devices: list[Device]) -> None:
     for device in devices:
         link = cast(StormyLink, device.transport)
         link.is_cut = link.is_stormy = link.brings_no_blocks = False
+    await world.come_to_rest()
     await world.quiet()
 
 

@@ -29,6 +29,7 @@ async def test_nothing_is_lost(autojump_clock: MockClock, tmp_path: Path, seed: 
             await work.step()
         for device in devices:
             device.transport.is_cut = device.transport.brings_no_blocks = False
+        await world.come_to_rest()
         await world.quiet()
         first, second = [await device.tree() for device in devices]
         assert first == second

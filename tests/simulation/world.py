@@ -59,6 +59,7 @@ from mountfs.vfs.interface import AttributeChanges, Attributes, Caller, Inode, R
 
 CALLER = Caller(uid=0, gid=0, pid=1)
 _ROUNDS_MAX = 20
+_REST_S = 300
 PASSWORD = "correct horse battery"
 EMAIL = "ada@example.org"
 
@@ -450,10 +451,26 @@ class World:
             for device in self._devices:
                 device.sync.hint()
             await trio.sleep(1)
-            heads = {device.state.cursor for device in self._devices}
-            if len(heads) == 1 and not any(d.sync.pending_count for d in self._devices):
+            if self._is_at_rest():
                 return
         raise AssertionError("the devices do not come to rest at one place of the journal")
+
+    async def come_to_rest(self) -> None:
+        """Return when every device has sent and received everything by itself: nobody waits for
+        it, hurries it, or changes something else."""
+        for _ in range(_REST_S):
+            if self._is_at_rest():
+                return
+            await trio.sleep(1)
+        left = {
+            device.name: [*device.state.changes.dentries, *device.state.changes.nodes]
+            for device in self._devices
+        }
+        raise AssertionError(f"changes that nobody asks for stay where they are: {left}")
+
+    def _is_at_rest(self) -> bool:
+        heads = {device.state.cursor for device in self._devices}
+        return len(heads) == 1 and not any(d.sync.pending_count for d in self._devices)
 
 
 @asynccontextmanager
