@@ -86,6 +86,11 @@ class Rebase:
                 node_id, applied_revisions.get(node_id), ready_manifests.get(node_id)
             )
         self._revive(removed)
+        for node_id in removed & changes.nodes.keys():
+            # Made by a batch whose answer never came, and removed elsewhere since.
+            if not changes.places(node_id):
+                changes.drop_node(node_id)
+                self._state.parking.unpark(node_id)
         for key in sorted(knotted):
             self._untie(key)
         self._check_folders()

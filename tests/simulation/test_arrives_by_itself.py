@@ -90,3 +90,27 @@ async def test_a_call_alone_arrives_that_was_made_offline(
     here.transport.is_cut = False
     await world.come_to_rest()
     assert await _shown(there) == await _shown(here)
+
+
+@pytest.mark.parametrize("name", ["a file", "a folder"])
+async def test_what_was_made_and_removed_elsewhere_before_the_answer_came_is_no_work_left(
+    autojump_clock: MockClock, world: World, name: str
+) -> None:
+    here, there = await world.device("here"), await world.device("there")
+    await world.quiet()
+    here.transport.lose_answers = 1000
+    await (here.mkdir(name) if name == "a folder" else here.write(name, b""))
+    await trio.sleep(60)
+    there.sync.hint()
+    await trio.sleep(1)
+    assert list(await there.tree()) == [name], "it was made, and only the answer is lost"
+    await (there.rmdir(name) if name == "a folder" else there.unlink(name))
+    await there.sync.sync_now()
+    # Thrown out, so that nobody knows any more what it sent; it logs in as another device.
+    await here.kill()
+    here.forget_login()
+    here.transport.lose_answers = 0
+    await here.start()
+    await world.come_to_rest()
+    # A file may have been written to since, for all that is known: it is made once more.
+    assert await here.tree() == await there.tree() == ({} if name == "a folder" else {name: b""})

@@ -463,7 +463,12 @@ class World:
                 return
             await trio.sleep(1)
         left = {
-            device.name: [*device.state.changes.dentries, *device.state.changes.nodes]
+            device.name: [
+                *device.state.changes.dentries.values(),
+                *device.state.changes.nodes.values(),
+                *(overlay.node_id for overlay in device.state.overlays),
+                device.state.parking.codes,
+            ]
             for device in self._devices
         }
         raise AssertionError(f"changes that nobody asks for stay where they are: {left}")
