@@ -78,6 +78,8 @@ COPY_DOWN: Final = Figure("wire.copy.down", "  … down at the other device", Un
 
 VISIBLE_P50: Final = Figure("visible.p50", "close to visible elsewhere, p50", Unit.SECONDS)
 VISIBLE_P99: Final = Figure("visible.p99", "  … p99", Unit.SECONDS)
+GONE_P50: Final = Figure("gone.p50", "unlink to gone elsewhere, p50", Unit.SECONDS)
+GONE_P99: Final = Figure("gone.p99", "  … p99", Unit.SECONDS)
 
 WRITE_RSS: Final = Figure("memory.write.rss", "daemon, 1 GiB going up: VmRSS", Unit.MB)
 WRITE_ANON: Final = Figure("memory.write.anon", "  … RssAnon", Unit.MB)
@@ -92,7 +94,7 @@ FIGURES: Final = (
     *(FLOOR_UP, FLOOR_BODIES, FLOOR_DOWN, OVERWRITE_UP, OVERWRITE_DOWN, INSERT_UP, INSERT_DOWN),
     *(APPEND_UP, APPEND_DOWN, RESAVE_UP, RESAVE_BODIES, RESAVE_DOWN),
     *(COPY_UP, COPY_BODIES, COPY_DOWN),
-    *(VISIBLE_P50, VISIBLE_P99),
+    *(VISIBLE_P50, VISIBLE_P99, GONE_P50, GONE_P99),
     *(WRITE_RSS, WRITE_ANON, READ_RSS, READ_ANON),
 )
 FIGURE_OF: Final = {figure.key: figure for figure in FIGURES}

@@ -1,4 +1,5 @@
-"""From the close of a saved file until another device reads the new content."""
+"""From the close of a saved file until another device reads the new content, and from a removal
+until it is gone there."""
 
 import os
 import time
@@ -31,9 +32,12 @@ def measure_close_to_visible(site: Site, sizes: Sizes) -> Mapping[Figure, float]
     site.sync()
     with site.new_seat(site.link) as there:
         times = [_save_and_wait(path, site.seat, there) for path in paths]
+        gone = [_remove_and_wait(path, site.seat, there) for path in paths]
     return {
         figures.VISIBLE_P50: percentile(times, 0.5),
         figures.VISIBLE_P99: percentile(times, 0.99),
+        figures.GONE_P50: percentile(gone, 0.5),
+        figures.GONE_P99: percentile(gone, 0.99),
     }
 
 
@@ -49,6 +53,18 @@ def _save_and_wait(path: Path, here: Seat, there: Seat) -> float:
     watch = Stopwatch()
     while seen.stat().st_mtime_ns == before or _reads(seen) != content:
         assert watch.read_s() < DEADLINE_S, f"{seen} does not change"
+        time.sleep(LOOK_EVERY_S)
+    return watch.read_s()
+
+
+def _remove_and_wait(path: Path, here: Seat, there: Seat) -> float:
+    for seat in (here, there):
+        seat.stay()
+    seen = there.path / path.relative_to(here.path)
+    path.unlink()
+    watch = Stopwatch()
+    while seen.exists():
+        assert watch.read_s() < DEADLINE_S, f"{seen} does not go"
         time.sleep(LOOK_EVERY_S)
     return watch.read_s()
 
