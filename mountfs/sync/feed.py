@@ -252,7 +252,7 @@ def apply(
             settlement.run(state.batches.in_flight, answers)
             state.batches.forget()
         # What was saved here over an old file meets what others made of the same file.
-        apply_successions(state)
+        apply_successions(state, left_alone=settlement.applied_nodes)
         state.mirror.apply(nodes, dentries)
         copies = ConflictCopies(state, view, device_name=device_name, new_node_id=new_node_id)
         Rebase(state, before, mirrored, view, copies, is_merging=is_merging).run(
