@@ -12,6 +12,7 @@ import pytest
 import trio
 from trio.testing import MockClock
 
+from mountfs.core.content import DirtyContent
 from simulation.world import Device, Link, World, open_world
 
 
@@ -78,3 +79,26 @@ async def test_the_content_on_its_way_is_what_is_saved(
     kept = next(name for name, content in expected.items() if content == b"on its way")
     for device in (a, b):
         assert (await device.stat(kept)).mode & 0o777 == 0o600
+
+
+@pytest.mark.timeout(60)  # when this broke, it asked the server for ever, in no time
+async def test_what_is_written_to_an_unchanged_file_while_it_is_looked_at_is_sent(
+    autojump_clock: MockClock, world: World
+) -> None:
+    a, b = await world.device("a"), await world.device("b")
+    await a.write("file", b"")
+    await world.quiet()
+    is_written = False
+
+    async def write(content: DirtyContent) -> None:
+        nonlocal is_written
+        if not content.size_bytes and not is_written:
+            is_written = True
+            await a.patch("file", 0, b"written")
+
+    a.contents.during_send = write
+    await a.rename("file", "backup")
+    await a.write("file", b"")
+    await world.quiet()
+    assert is_written
+    assert await a.tree() == await b.tree() == {"file": b"written", "backup": b""}
