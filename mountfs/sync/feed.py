@@ -274,6 +274,7 @@ def apply(
             view.dentries.add(key)
             # Their link counts are others now, whatever their rows say.
             view.attributes |= {child, state.tree.child(*key)} - {0}
+    view.removed |= {node_id for node_id in removed if state.tree.node(node_id) is None}
     for node_id, record in seen_nodes.items():
         now = state.tree.node(node_id)
         if record is None or now is None:

@@ -287,6 +287,8 @@ class DriveFileSystem(Names):
             inode = self.inode_of(node_id)
             if self.table.is_known(inode) or inode == 1:
                 self.kernel.invalidate_attributes(inode)
+        for node_id in changes.removed:
+            self.let_go(Inode(self.state.inodes.inode_of(node_id)))
 
     @property
     def open_files_count(self) -> int:
