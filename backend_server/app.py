@@ -106,12 +106,16 @@ class ServerApp:
     hub: ChangeHub
     reap_uploads: ReapUploads
     compact_journal: CompactJournal
+    reap_every_s: float
+    compact_every_s: float
 
     async def run_maintenance(self) -> None:
         """Do what must be done now and then; the caller owns the task."""
         async with anyio.create_task_group() as tasks:
-            tasks.start_soon(reap_for_ever, self.reap_uploads)
-            tasks.start_soon(compact_for_ever, self.compact_journal)
+            tasks.start_soon(partial(reap_for_ever, self.reap_uploads, every_s=self.reap_every_s))
+            tasks.start_soon(
+                partial(compact_for_ever, self.compact_journal, every_s=self.compact_every_s)
+            )
 
     def begin_shutdown(self) -> None:
         """Answer all waiting polls, now and from now on."""
@@ -203,7 +207,11 @@ async def build_app(config: ServerConfig, *, seams: Seams | None = None) -> Serv
         store=store,
         hub=hub,
         reap_uploads=ReapUploads(database, clock_ms=seams.clock_ms),
-        compact_journal=CompactJournal(database, clock_ms=seams.clock_ms),
+        compact_journal=CompactJournal(
+            database, clock_ms=seams.clock_ms, keep_ms=int(config.journal_keep_s * 1000)
+        ),
+        reap_every_s=config.reap_every_s,
+        compact_every_s=config.compact_every_s,
     )
 
 

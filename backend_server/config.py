@@ -16,6 +16,7 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from math import inf
 from pathlib import Path
 from typing import Final
 
@@ -26,6 +27,11 @@ from backend_server.protocol.limits import MIB
 DEFAULT_LISTEN: Final = "127.0.0.1:8420"
 CONFIG_FILE_NAME: Final = "mountfs-server.toml"
 _ENVIRONMENT_PREFIX: Final = "MOUNTFS_SERVER_"
+
+REAP_EVERY_S: Final = 60.0
+COMPACT_EVERY_S: Final = 24 * 3600.0
+JOURNAL_KEEP_S: Final = 90 * 24 * 3600.0
+"""As long as a device may be away and still continue from its cursor."""
 
 CONFIG_TEMPLATE: Final = f"""\
 # Settings of mountfs-server. Flags of the command line win over this file.
@@ -48,6 +54,13 @@ CONFIG_TEMPLATE: Final = f"""\
 
 # debug, info, warning or error
 # log_level = "info"
+
+# How often uploads that nobody continues are let go of, and journals compacted.
+# reap_every_s = 60
+# compact_every_s = 86400
+
+# A device that was away for longer than this (90 days) starts anew from the whole tree.
+# journal_keep_s = 7776000
 """
 
 
@@ -75,6 +88,9 @@ class _File(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     free_mib_min: int = 64
     metrics_from_anywhere: bool = False
     log_level: str = "info"
+    reap_every_s: float = REAP_EVERY_S
+    compact_every_s: float = COMPACT_EVERY_S
+    journal_keep_s: float = JOURNAL_KEEP_S
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +108,9 @@ class ServerConfig:
     free_bytes_min: int = 64 * MIB
     metrics_from_anywhere: bool = False
     log_level: str = "info"
+    reap_every_s: float = REAP_EVERY_S
+    compact_every_s: float = COMPACT_EVERY_S
+    journal_keep_s: float = JOURNAL_KEEP_S
 
     @property
     def database_file(self) -> Path:
@@ -149,6 +168,11 @@ def load_config(flags: Flags, environment: Mapping[str, str] = os.environ) -> Se
         raise ConfigInvalid("TLS needs both a certificate and its key: give tls_cert and tls_key")
     if file.free_mib_min < 0:
         raise ConfigInvalid("free_mib_min is not negative")
+    for name in ("reap_every_s", "compact_every_s"):
+        if not 1 <= getattr(file, name) < inf:
+            raise ConfigInvalid(f"{name} is at least a second")
+    if not 0 <= file.journal_keep_s < inf:
+        raise ConfigInvalid("journal_keep_s is not negative")
     if file.log_level not in ("debug", "info", "warning", "error"):
         raise ConfigInvalid(f"log_level {file.log_level!r} is none of debug, info, warning, error")
     return ServerConfig(
@@ -162,6 +186,9 @@ def load_config(flags: Flags, environment: Mapping[str, str] = os.environ) -> Se
         free_bytes_min=file.free_mib_min * MIB,
         metrics_from_anywhere=file.metrics_from_anywhere,
         log_level=file.log_level,
+        reap_every_s=file.reap_every_s,
+        compact_every_s=file.compact_every_s,
+        journal_keep_s=file.journal_keep_s,
     )
 
 

@@ -9,7 +9,12 @@ Each direction delays every byte by rtt/2 and shares one token bucket of `mbit`
     stats   -> {"up": bytes client->server, "down": bytes server->client, "conns": opened}
     reset   -> sets the counters to zero
     cut     -> drops every connection and refuses new ones, until
-    heal
+    heal    -> which leaves a trap where it is
+    freeze  -> nothing passes any more, and nobody is told (no FIN, no RST), until heal; what was
+               connected then stays dead for ever
+    trap kind=commits place=answer action=freeze
+            -> cuts or freezes when a request of this kind comes to this place (`harness.http_watch`
+               has the kinds and places); stats says when it is "sprung"
     set rtt_ms=80 mbit=20 -> changes the link
 The kernels that we test on have no netem, hence this. Standard library only.
 """
@@ -19,6 +24,8 @@ import asyncio
 import contextlib
 import json
 import time
+
+from harness.http_watch import Conversation, Place, Trap
 
 CHUNK = 64 * 1024
 MAX_IN_FLIGHT = (
@@ -47,33 +54,79 @@ class Relay:
         self.up, self.down = Link(), Link()
         self.conns = 0
         self.is_cut = False
+        self.is_frozen = False
+        self.trap: Trap | None = None
+        self.action = "cut"
+        self.is_sprung = False
         self.open: set[asyncio.StreamWriter] = set()
+        self.dead: set[Conversation] = set()
+        self.conversations: set[Conversation] = set()
 
-    async def pump(self, r: asyncio.StreamReader, w: asyncio.StreamWriter, link: Link) -> None:
+    def cut(self) -> None:
+        self.is_cut = True
+        for x in list(self.open):
+            x.transport.abort()
+
+    def freeze(self) -> None:
+        self.is_frozen = True
+        self.dead |= self.conversations
+
+    def heal(self) -> None:
+        self.is_cut = self.is_frozen = False
+
+    def spring(self) -> None:
+        if self.trap is not None:
+            self.trap = None
+            self.is_sprung = True
+            self.cut() if self.action == "cut" else self.freeze()
+
+    async def pump(
+        self,
+        r: asyncio.StreamReader,
+        w: asyncio.StreamWriter,
+        link: Link,
+        conversation: Conversation,
+    ) -> None:
         queue: asyncio.Queue[tuple[float, bytes] | None] = asyncio.Queue()
+        watch = conversation.up if link is self.up else conversation.down
         held = 0
-        room = asyncio.Event()
+        room, is_empty = asyncio.Event(), asyncio.Event()
         room.set()
 
         async def drain() -> None:
             nonlocal held
-            while (item := await queue.get()) is not None:
-                at, data = item
-                delay = at - time.monotonic()
-                if delay > 0:
-                    await asyncio.sleep(delay)
-                w.write(data)
-                await w.drain()
-                held -= len(data)
+            try:
+                while (item := await queue.get()) is not None:
+                    at, data = item
+                    delay = at - time.monotonic()
+                    if delay > 0:
+                        await asyncio.sleep(delay)
+                    await self.pass_on(conversation)
+                    w.write(data)
+                    await w.drain()
+                    held -= len(data)
+                    room.set()
+                    if not held:
+                        is_empty.set()
+                with contextlib.suppress(OSError, RuntimeError):
+                    w.write_eof()
+            finally:  # nobody waits for what can go nowhere
                 room.set()
-            with contextlib.suppress(OSError, RuntimeError):
-                w.write_eof()
+                is_empty.set()
 
         task = asyncio.create_task(drain())
         try:
             while data := await r.read(CHUNK):
+                await self.pass_on(conversation)
+                data, is_sprung = watch(data, self.trap)
                 held += len(data)
-                queue.put_nowait((link.deliver_at(len(data), self.rtt_ms, self.mbit), data))
+                at = link.deliver_at(len(data), self.rtt_ms, self.mbit)
+                is_empty.clear()
+                queue.put_nowait((at, data))
+                if is_sprung:
+                    await is_empty.wait()
+                    self.spring()
+                    continue
                 if held > MAX_IN_FLIGHT:
                     room.clear()
                     await room.wait()
@@ -85,11 +138,20 @@ class Relay:
             with contextlib.suppress(OSError, asyncio.CancelledError):
                 await asyncio.gather(task, return_exceptions=True)
 
+    async def pass_on(self, conversation: Conversation) -> None:
+        """Return if the connection lives; never if it is frozen."""
+        if conversation in self.dead:
+            await asyncio.Event().wait()
+
     async def serve(self, r: asyncio.StreamReader, w: asyncio.StreamWriter) -> None:
         if self.is_cut:
             w.transport.abort()
             return
         self.conns += 1
+        conversation = Conversation()
+        if self.is_frozen:
+            self.dead.add(conversation)
+        await self.pass_on(conversation)
         try:
             if self.rtt_ms:
                 await asyncio.sleep(self.rtt_ms / 1000)  # the TCP handshake's round trip
@@ -98,9 +160,13 @@ class Relay:
             w.transport.abort()
             return
         self.open |= {w, sw}
+        self.conversations.add(conversation)
         try:
-            await asyncio.gather(self.pump(r, sw, self.up), self.pump(sr, w, self.down))
+            await asyncio.gather(
+                self.pump(r, sw, self.up, conversation), self.pump(sr, w, self.down, conversation)
+            )
         finally:
+            self.conversations.discard(conversation)
             for x in (w, sw):
                 self.open.discard(x)
                 with contextlib.suppress(OSError):
@@ -112,11 +178,15 @@ class Relay:
         if verb == "reset":
             self.up.bytes = self.down.bytes = self.conns = 0
         elif verb == "cut":
-            self.is_cut = True
-            for x in list(self.open):
-                x.transport.abort()
+            self.cut()
+        elif verb == "freeze":
+            self.freeze()
         elif verb == "heal":
-            self.is_cut = False
+            self.heal()
+        elif verb == "trap":
+            told = dict(kv.split("=") for kv in line[1:])
+            self.trap = Trap(told["kind"], Place(told["place"]))
+            self.action, self.is_sprung = told["action"], False
         elif verb == "set":
             for kv in line[1:]:
                 k, v = kv.split("=")
@@ -130,6 +200,7 @@ class Relay:
             "rtt_ms": self.rtt_ms,
             "mbit": self.mbit,
             "cut": self.is_cut,
+            "sprung": self.is_sprung,
         }
         w.write(json.dumps(stats).encode() + b"\n")
         await w.drain()

@@ -6,11 +6,11 @@ from typing import Final
 import anyio
 import structlog
 
+from backend_server.config import COMPACT_EVERY_S
 from backend_server.metadata.errors import MetadataError
 
 _log = structlog.get_logger("backend_server.maintenance")
 
-COMPACT_EVERY_S: Final = 24 * 3600.0
 FIRST_AFTER_S: Final = 600.0
 """A server that was just started has more urgent work."""
 

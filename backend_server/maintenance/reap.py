@@ -1,17 +1,16 @@
 """Lets go of what uploads reserve and pin when their lease is over."""
 
 from collections.abc import Awaitable, Callable
-from typing import Final
 
 import anyio
 import structlog
 
+from backend_server.config import REAP_EVERY_S
 from backend_server.metadata.errors import MetadataError
 from backend_server.protocol.limits import UPLOAD_LEASE_S
 
 _log = structlog.get_logger("backend_server.maintenance")
 
-REAP_EVERY_S: Final = 60.0
 # A lease that is over must not hold its reservation for much longer.
 assert REAP_EVERY_S * 10 <= UPLOAD_LEASE_S
 

@@ -9,6 +9,7 @@ from typing import Final
 
 from sqlalchemy import Connection
 
+from backend_server.config import JOURNAL_KEEP_S
 from backend_server.metadata.compaction_rows import (
     delete_through,
     load_aged_through,
@@ -18,8 +19,7 @@ from backend_server.metadata.database import Database
 from backend_server.metadata.drive_rows import load_drive
 from backend_server.protocol.identity import DriveId
 
-TOMBSTONE_KEEP_MS: Final = 90 * 24 * 3600 * 1000
-"""As long as a device may be away and still continue from its cursor."""
+TOMBSTONE_KEEP_MS: Final = int(JOURNAL_KEEP_S * 1000)
 
 ROWS_AT_ONCE_MAX: Final = 5_000
 """Sequences that one transaction lets go of: other writers wait for it."""

@@ -9,6 +9,7 @@ from mountfs.app.control_messages import ConflictsAnswer
 from mountfs.app.status import (
     CacheUse,
     Conflict,
+    KernelUse,
     MountStatus,
     Parked,
     Queue,
@@ -104,6 +105,11 @@ class RunningDrive:
                 misses=cache.miss_count,
             ),
             memory=load_memory(),
+            kernel=KernelUse(
+                inodes=self._filesystem.table.known_count,
+                open_files=self._filesystem.open_files_count,
+                nameless_files=len(self._filesystem.table.orphans),
+            ),
             recent=self._recent.newest_first(),
         )
 

@@ -80,6 +80,15 @@ class Memory(msgspec.Struct, frozen=True):
     anonymous_bytes: int = 0
 
 
+class KernelUse(msgspec.Struct, frozen=True):
+    """What is remembered for the kernel, until it forgets it or programs close it."""
+
+    inodes: int = 0
+    open_files: int = 0
+    nameless_files: int = 0
+    """Removed, and open or still known to the kernel."""
+
+
 class Happening(msgspec.Struct, frozen=True):
     """One line of what happened lately. `at` is Unix seconds."""
 
@@ -102,6 +111,7 @@ class MountStatus(msgspec.Struct, frozen=True, kw_only=True):
     transfers: Transfers
     cache: CacheUse
     memory: Memory
+    kernel: KernelUse = KernelUse()
     recent: list[Happening]
 
 

@@ -16,6 +16,12 @@ class InodeAliases:
         self._database = database
         self._node_by_inode: dict[int, int] = {}
         self._inode_by_node: dict[int, int] = {}
+        # What a run before this one still knew, of nodes that are gone.
+        database.execute(
+            "DELETE FROM inode_alias WHERE NOT EXISTS "
+            "(SELECT 1 FROM node WHERE node.node_id = inode_alias.node_id) AND NOT EXISTS "
+            "(SELECT 1 FROM local_node WHERE local_node.node_id = inode_alias.node_id)"
+        )
         self.load()
 
     def load(self) -> None:

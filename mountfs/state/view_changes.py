@@ -27,5 +27,8 @@ class ViewChanges:
     dentries: set[tuple[int, bytes]] = field(default_factory=set)
     """(parent, name) that lead elsewhere now."""
 
+    removed: set[int] = field(default_factory=set)
+    """Nodes that are gone for good."""
+
     def __bool__(self) -> bool:
-        return bool(self.contents or self.attributes or self.dentries)
+        return bool(self.contents or self.attributes or self.dentries or self.removed)

@@ -72,12 +72,15 @@ class ContentSender(Protocol):
 
 
 class _Job(NamedTuple):
+    """What is sent: these layers, maybe none, over this very source."""
+
     generation_ids: tuple[int, ...]
+    source: Source | None
 
 
 class _Ready(NamedTuple):
     sent: Sent
-    generation_ids: tuple[int, ...]
+    job: _Job
     touched: int
 
 
@@ -145,7 +148,7 @@ class Contents:
         """Return what can be committed, by node."""
         ready = {}
         for overlay, done in list(self._ready.items()):
-            if not self._is_current(overlay, done.generation_ids):
+            if not self._is_current(overlay, done.job):
                 del self._ready[overlay]
                 continue
             record = self._state.tree.node(overlay.node_id)
@@ -153,7 +156,7 @@ class Contents:
                 continue
             ready[overlay.node_id] = ReadyContent(
                 overlay.node_id, overlay.expected_revision, done.sent.new_content,
-                done.generation_ids, record.mtime_ns, record.ctime_ns, done.touched,
+                done.job.generation_ids, record.mtime_ns, record.ctime_ns, done.touched,
                 overlay.merged_from,
             )  # fmt: skip
         return ready
@@ -167,7 +170,7 @@ class Contents:
         return {
             overlay.node_id: done.sent.manifest.manifest_id
             for overlay, done in self._ready.items()
-            if len(done.generation_ids) == len(overlay.generations)
+            if len(done.job.generation_ids) == len(overlay.generations)
         }
 
     def committed(self, node_id: int, now_s: float) -> None:
@@ -183,7 +186,7 @@ class Contents:
     def forget_retired(self) -> None:
         """Drop what is known of overlays that are gone or whose generations were retired."""
         for overlay, done in list(self._ready.items()):
-            if not self._is_current(overlay, done.generation_ids):
+            if not self._is_current(overlay, done.job):
                 del self._ready[overlay]
         for overlay in list(self._broken_off):
             if self._state.overlays.get(overlay.node_id) is not overlay:
@@ -215,16 +218,23 @@ class Contents:
             ),
         )
 
-    def _is_current(self, overlay: Overlay, generation_ids: tuple[int, ...]) -> bool:
+    def _is_current(self, overlay: Overlay, job: _Job) -> bool:
+        """Whether what a job sent is still to be committed. A source that was committed since is
+        another one, also where a job has no layers that would be gone with it."""
         lowest = tuple(
-            generation.generation_id for generation in overlay.generations[: len(generation_ids)]
+            generation.generation_id
+            for generation in overlay.generations[: len(job.generation_ids)]
         )
-        return self._state.overlays.get(overlay.node_id) is overlay and lowest == generation_ids
+        return (
+            self._state.overlays.get(overlay.node_id) is overlay
+            and lowest == job.generation_ids
+            and overlay.source is job.source
+        )
 
     def _start(self, overlay: Overlay) -> None:
         self._state.overlays.freeze(overlay)
         generation_ids = tuple(generation.generation_id for generation in overlay.generations)
-        job = _Job(generation_ids)
+        job = _Job(generation_ids, overlay.source)
         self._jobs[overlay] = job
         is_small = overlay.size_bytes <= _SMALL_BYTES_MAX
         self._small_left += is_small
@@ -244,7 +254,7 @@ class Contents:
 
     async def _send(self, overlay: Overlay, job: _Job) -> None:
         for delay_s in _RETRY_DELAYS_S:
-            if not self._is_current(overlay, job.generation_ids):
+            if not self._is_current(overlay, job):
                 return  # removed meanwhile: nobody misses it
             try:
                 touched = overlay.touched
@@ -259,7 +269,7 @@ class Contents:
                 _log.warning("a content cannot be sent", error=str(error))
                 self._park(overlay.node_id, _code_of(error))
                 return
-            self._ready[overlay] = _Ready(sent, job.generation_ids, touched)
+            self._ready[overlay] = _Ready(sent, job, touched)
             return
 
     def _park(self, node_id: int, code: str) -> None:
@@ -278,7 +288,7 @@ class Contents:
                 head.node_id, head.revision, head.manifest_id, head.entries, head.size_bytes
             )
             similar.append(await self._sender.source(old))
-        if not self._is_current(overlay, job.generation_ids):
+        if not self._is_current(overlay, job):
             return None  # removed while its base was asked for: its staged bytes are gone too
         content = FrozenContent(
             state.drive_id, overlay, state.overlays, state.staging, base,

@@ -253,7 +253,7 @@ def apply(
             settlement.run(state.batches.in_flight, answers)
             state.batches.forget()
         # What was saved here over an old file meets what others made of the same file.
-        apply_successions(state)
+        apply_successions(state, left_alone=settlement.applied_nodes)
         state.mirror.apply(nodes, dentries)
         copies = ConflictCopies(state, view, device_name=device_name, new_node_id=new_node_id)
         Rebase(state, before, mirrored, view, copies, is_merging=is_merging).run(
@@ -275,6 +275,7 @@ def apply(
             view.dentries.add(key)
             # Their link counts are others now, whatever their rows say.
             view.attributes |= {child, state.tree.child(*key)} - {0}
+    view.removed |= {node_id for node_id in removed if state.tree.node(node_id) is None}
     for node_id, record in seen_nodes.items():
         now = state.tree.node(node_id)
         if record is None or now is None:

@@ -74,6 +74,8 @@ class Settlement:
         self.applied_keys: set[Key] = set()
         self.applied_revisions: dict[int, int] = {}
         """Node to the revision that our commit of its content became."""
+        self.applied_nodes: set[int] = set()
+        """Nodes of all that was applied: the mirror does not have it yet."""
         self.missing_nodes: set[int] = set()
         """Nodes whose content the server could not find: to be sent again."""
         self.knotted_keys: set[Key] = set()
@@ -88,6 +90,7 @@ class Settlement:
                 continue  # a server that leaves an operation out did not make it
             match answer.outcome:
                 case Outcome.APPLIED:
+                    self.applied_nodes |= set(_nodes_of(operation))
                     self._applied(operation, answer.sequence)
                 case Outcome.MISSING:
                     self.missing_nodes |= set(_nodes_of(operation))

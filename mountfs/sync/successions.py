@@ -1,6 +1,6 @@
 """Carries out what `core.succession` recognised, in the tree that is about to be planned."""
 
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 
 from backend_server.protocol.messages import NodeKind
 from mountfs.core.conflict_mark import NO_CONFLICT
@@ -16,8 +16,9 @@ _PASSES_MAX = 4
 
 
 class _Facts:
-    def __init__(self, state: StateStore) -> None:
+    def __init__(self, state: StateStore, left_alone: Set[int]) -> None:
         self._state = state
+        self._left_alone = left_alone
 
     def is_regular(self, node_id: int) -> bool:
         record = self._state.tree.node(node_id)
@@ -28,7 +29,7 @@ class _Facts:
         return node is not None and node.is_created
 
     def is_settled(self, node_id: int) -> bool:
-        return node_id not in self._state.parking.codes
+        return node_id not in self._state.parking.codes and node_id not in self._left_alone
 
     def places_here(self, node_id: int) -> Sequence[Key]:
         return self._state.tree.places(node_id)
@@ -37,18 +38,22 @@ class _Facts:
         return self._state.mirror.places(node_id)
 
 
-def apply_successions(state: StateStore) -> int:
+def apply_successions(state: StateStore, *, left_alone: Set[int] = frozenset()) -> int:
     """Let old nodes live on with what was saved over them. Returns how many did.
 
     Nothing may be in flight. What programs see stays as it is: names, bytes, attributes and
     inodes; only which node is behind an inode changes. One transaction.
+
+    Args:
+        left_alone: Nodes that the mirror does not show as they were settled: what they have
+            would be taken from there. The next call takes care of them.
     """
     count = 0
     for _ in range(_PASSES_MAX):
         candidates = [
             row for row in state.changes.dentries.values() if row.expected and row.node_id
         ]
-        found = recognise(candidates, _Facts(state)) if candidates else []
+        found = recognise(candidates, _Facts(state, left_alone)) if candidates else []
         if not found:
             break
         count += len(found)

@@ -1,12 +1,25 @@
 """Reading and writing a file's bytes: overlay over committed content."""
 
-from typing import Protocol
+from collections.abc import Awaitable
+from typing import Final, Protocol
+
+import trio
 
 from backend_server.protocol.identity import DriveId, ManifestId, NodeId, RevisionId
 from mountfs.core.content import ContentSource, Manifest, committed_content
 from mountfs.core.layers import FromBase, FromLayer, parts
+from mountfs.errors import DeadlinePassed
 from mountfs.state.overlay import Overlay, Source
 from mountfs.state.overlays import Overlays
+
+READ_DEADLINE_S: Final = 10.0
+"""For all that one read needs of the server: the manifest, and the bytes."""
+GIVEN_UP_S: Final = 1.0
+"""Behind a read that waited in vain. The kernel asks again, page by page, for what it could not
+read ahead: each program's read(2) would wait twice as long."""
+_AT_HAND_S: Final = 0.05
+
+Data = bytes | memoryview
 
 
 class CleanReader(Protocol):
@@ -101,4 +114,21 @@ class ContentIo:
     async def _read_clean(
         self, source: Source, reader: CleanReader, offset: int, length: int
     ) -> bytes | memoryview:
-        return await reader.read(await self.content_source(source), offset, length)
+        asked_at_s = trio.current_time()
+        content = await self.content_source(source)
+        if trio.current_time() - asked_at_s < _AT_HAND_S:
+            return await reader.read(content, offset, length)  # which has a deadline of its own
+        with trio.move_on_at(asked_at_s + READ_DEADLINE_S):
+            return await reader.read(content, offset, length)
+        raise DeadlinePassed(f"no bytes from the server within {READ_DEADLINE_S:.0f} s")
+
+
+async def at_hand(read: Awaitable[Data]) -> Data:
+    """Return what `read` returns, if it need not wait.
+
+    Raises:
+        DeadlinePassed: It must, and the server did not answer a moment ago.
+    """
+    with trio.move_on_after(0):
+        return await read
+    raise DeadlinePassed("the server did not answer a moment ago")

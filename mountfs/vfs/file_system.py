@@ -7,12 +7,16 @@ platter (`fsync`).
 
 import os
 from collections.abc import Callable, Iterator, Sequence
+from math import inf
 from typing import Protocol
+
+import trio
 
 from backend_server.protocol.extended_attributes import unpack_xattrs
 from backend_server.protocol.messages import NodeKind
 from mountfs.errors import (
     BadHandle,
+    DeadlinePassed,
     FileTooLarge,
     InvalidArgument,
     IsADirectory,
@@ -25,7 +29,7 @@ from mountfs.state.store import StateStore
 from mountfs.state.tree import source_of
 from mountfs.state.view_changes import ViewChanges
 from mountfs.vfs.attributes import SET_ID_BITS, Ownership, without_set_id
-from mountfs.vfs.content_io import CleanReader, ContentIo, ManifestLoader
+from mountfs.vfs.content_io import GIVEN_UP_S, CleanReader, ContentIo, ManifestLoader, at_hand
 from mountfs.vfs.durability import Durability
 from mountfs.vfs.interface import (
     AttributeChanges,
@@ -60,7 +64,8 @@ class ContentAccess(Protocol):
 
 class OpenFile:
     __slots__ = (
-        "inode", "is_append", "is_noticed", "is_privileged", "is_reader", "is_writer", "reader"
+        "given_up_at_s", "inode", "is_append", "is_noticed", "is_privileged", "is_reader",
+        "is_writer", "reader",
     )  # fmt: skip
 
     def __init__(self, inode: Inode, flags: int, caller: Caller, reader: CleanReader) -> None:
@@ -72,6 +77,8 @@ class OpenFile:
         self.is_noticed = not flags & os.O_NOATIME
         self.is_privileged = caller.is_privileged
         self.reader = reader
+        self.given_up_at_s = -inf
+        """When a read last waited for the server in vain, in trio's time."""
 
 
 class DriveFileSystem(Names):
@@ -195,7 +202,14 @@ class DriveFileSystem(Names):
             source = source_of(record)
             if self._prefetch is not None and source is not None and offset == 0:
                 self._prefetch.opened(record)
-        return await self._io.read(source, overlay, file.reader, offset, length)
+        read = self._io.read(source, overlay, file.reader, offset, length)
+        if trio.current_time() < file.given_up_at_s + GIVEN_UP_S:
+            return await at_hand(read)
+        try:
+            return await read
+        except DeadlinePassed:
+            file.given_up_at_s = trio.current_time()
+            raise
 
     async def write(self, handle: Handle, offset: int, data: bytes) -> int:
         file = self._file(handle)
@@ -273,6 +287,8 @@ class DriveFileSystem(Names):
             inode = self.inode_of(node_id)
             if self.table.is_known(inode) or inode == 1:
                 self.kernel.invalidate_attributes(inode)
+        for node_id in changes.removed:
+            self.let_go(Inode(self.state.inodes.inode_of(node_id)))
 
     @property
     def open_files_count(self) -> int:

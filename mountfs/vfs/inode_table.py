@@ -23,6 +23,11 @@ class InodeTable:
         self._stale: set[int] = set()
         self.orphans: dict[int, Orphan] = {}
 
+    @property
+    def known_count(self) -> int:
+        """How many inodes the kernel remembers of this mount, as far as it was told of them."""
+        return len(self._lookups)
+
     def is_known(self, inode: int) -> bool:
         return inode in self._lookups
 

@@ -161,8 +161,18 @@ class View:
 
     def disposed(self, inode: Inode, orphan: Orphan | None) -> None:
         """Nobody can reach the orphan any more."""
+        if self.state.inodes.node_of(inode) != inode:
+            self.let_go(inode)
         if orphan is None:
             return
         self.access_times.forget(inode)
         if orphan.overlay is not None:
             self.state.overlays.dispose(orphan.overlay)
+
+    def let_go(self, inode: Inode) -> None:
+        """Forget what is kept of an inode, if its node is gone for good and nobody can reach it."""
+        node_id = self.state.inodes.node_of(inode)
+        is_reachable = self.table.is_known(inode) or self.table.is_open(inode)
+        if not is_reachable and self.tree.node(node_id) is None:
+            self.access_times.forget(inode)
+            self.state.inodes.forget_node(node_id)

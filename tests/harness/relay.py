@@ -4,10 +4,13 @@ import json
 import socket
 import sys
 from pathlib import Path
-from typing import Final
+from typing import Final, Literal
 
+from harness.http_watch import Trap
 from harness.processes import LoggedProcess, environment
 from harness.waiting import wait_until
+
+Action = Literal["cut", "freeze"]
 
 ANSWER_TIMEOUT_S: Final = 10.0
 PROGRAM: Final = Path(__file__).parent.parent / "wan_relay.py"
@@ -70,6 +73,19 @@ class Relay:
 
     def heal(self) -> None:
         self._ask("heal")
+
+    def freeze(self) -> None:
+        """Let nothing pass any more and tell nobody. What is connected now is dead for ever."""
+        self._ask("freeze")
+
+    def set_trap(self, trap: Trap, action: Action) -> None:
+        """Cut or freeze as soon as such a request comes to that place, once."""
+        self._ask(f"trap kind={trap.kind} place={trap.place.value} action={action}")
+
+    @property
+    def is_sprung(self) -> bool:
+        """Whether the trap was sprung, since it was set."""
+        return bool(self._ask("stats")["sprung"])
 
     def change(self, *, rtt_ms: float, mbit: float) -> None:
         self._ask(f"set rtt_ms={rtt_ms} mbit={mbit}")

@@ -91,6 +91,8 @@ class SmallContents:
         self.merges_count = 0
         self.during_merge: Callable[[], Awaitable[None]] = trio.lowlevel.checkpoint
         """Something else goes on while a merge is made."""
+        self.during_send: Callable[[DirtyContent], Awaitable[None]] = _nothing
+        """Something else goes on while a content is sent."""
         self.is_unreadable = False
         """What is to be merged is not to be had, and never will be."""
         self.failures_left = 0
@@ -172,6 +174,7 @@ class SmallContents:
         is_retry: bool,
     ) -> SmallSent:
         self.tries.append((content.node_id, upload_id, is_retry))
+        await self.during_send(content)
         if self.failures_left:
             self.failures_left -= 1
             raise Offline("as the test wants it")
@@ -190,6 +193,10 @@ class SmallContents:
         inline = [InlineBlock(chunk_id, encode_block(plain))]
         new = NewContent(manifest_id, len(plain), pack_entries(entries), None, inline)
         return SmallSent(new, Manifest(manifest_id, entries))
+
+
+async def _nothing(content: DirtyContent) -> None:
+    pass
 
 
 class RecordingKernel:

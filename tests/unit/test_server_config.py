@@ -60,6 +60,9 @@ def test_the_file_that_init_writes_is_the_defaults(tmp_path: Path) -> None:
         ('tls_cert = "c"', "both"),
         ("free_mib_min = -1", "free_mib_min"),
         ('log_level = "loud"', "loud"),
+        ("reap_every_s = 0", "reap_every_s"),
+        ("compact_every_s = inf", "compact_every_s"),
+        ("journal_keep_s = -1", "journal_keep_s"),
         ("= = =", "cannot be read"),
     ],
 )
