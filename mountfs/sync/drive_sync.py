@@ -15,24 +15,18 @@ from typing import Final, Protocol
 import structlog
 import trio
 
-from backend_server.protocol.identity import DriveId
 from backend_server.protocol.limits import COMMIT_OPERATIONS_MAX
-from backend_server.protocol.messages import (
-    ChangesPage,
-    CommitAnswer,
-    CommitRequest,
-    Operation,
-    OperationAnswer,
-    Outcome,
-)
+from backend_server.protocol.messages import Operation, OperationAnswer, Outcome
 from mountfs.errors import MountError, NotLoggedIn, Refused, Unavailable
 from mountfs.state.store import StateStore
 from mountfs.state.view_changes import ViewChanges
+from mountfs.sync.applying import Applied, apply, contents_in_doubt
+from mountfs.sync.arrivals import SMALL_ROWS_MAX, gather, move_into_mirror
 from mountfs.sync.backoff import BACKOFF_MAX_S, backoff_s
 from mountfs.sync.burst import Burst
 from mountfs.sync.conflict_copies import ConflictCopies
 from mountfs.sync.contents import Contents, ContentSender
-from mountfs.sync.feed import Applied, apply, contents_in_doubt, fill_empty_mirror, pull
+from mountfs.sync.feed import FeedSource, fill_empty_mirror
 from mountfs.sync.follower import Follower, PollServer
 from mountfs.sync.merging import MergeWork, Merging
 from mountfs.sync.planning import (
@@ -44,7 +38,7 @@ from mountfs.sync.planning import (
     settle_unchanged,
     store_batch,
 )
-from mountfs.sync.resend import send_batch
+from mountfs.sync.resend import CommitServer, send_batch
 from mountfs.sync.successions import apply_successions
 
 _log = structlog.get_logger()
@@ -53,12 +47,8 @@ _log = structlog.get_logger()
 _FRUITLESS_MAX: Final = 2
 
 
-class DriveServer(PollServer, Protocol):
+class DriveServer(PollServer, FeedSource, CommitServer, Protocol):
     """What `sync` needs of `transport`."""
-
-    async def snapshot_page(self, drive_id: DriveId, after: str | None) -> ChangesPage: ...
-    async def changes(self, drive_id: DriveId, cursor: str) -> ChangesPage: ...
-    async def commit(self, drive_id: DriveId, request: CommitRequest) -> CommitAnswer: ...
 
 
 class DriveSync:
@@ -113,6 +103,7 @@ class DriveSync:
         self._round_done = trio.Condition()
         self.is_online = False
         self.has_mirror = trio.Event()
+        self.small_rows_max = SMALL_ROWS_MAX
         self.last_error: MountError | None = None
         self.commits_count = 0
 
@@ -199,6 +190,9 @@ class DriveSync:
     async def _round(self) -> None:
         """Settle, pull, apply; then plan and send one batch."""
         assert self._contents is not None
+        if self._state.mirror.is_layered:  # cut off by a full disk, or the end of the daemon
+            await move_into_mirror(self._state, self._on_view_changes)
+            self._is_remote_ahead = True
         answers = await self._settle()
         if answers is not None or self._is_remote_ahead:
             await self._pull_and_apply(answers)
@@ -222,16 +216,18 @@ class DriveSync:
         try:
             if not self._state.cursor and not self.pending_count:
                 await fill_empty_mirror(self._state, self._server)
-            pulled = await pull(self._server, self._state.drive_id, self._state.cursor)
+            arrival = await gather(
+                self._server, self._state, self._state.cursor, small_rows_max=self.small_rows_max
+            )
         except BaseException:
             self._is_remote_ahead = True
             raise
         self._set_online(True)  # before anybody hears of what came
-        await self._contents.make_known(contents_in_doubt(self._state, pulled, answers))
+        await self._contents.make_known(contents_in_doubt(self._state, arrival, answers))
         try:
             applied = apply(
                 self._state,
-                pulled,
+                arrival,
                 answers,
                 self._contents.manifest_ids(),
                 device_name=self._device_name,
@@ -246,6 +242,9 @@ class DriveSync:
             raise
         self._after_apply(applied, is_settled=answers is not None)
         self.has_mirror.set()
+        await move_into_mirror(
+            self._state, self._on_view_changes, applied.settlement.applied_revisions
+        )
         self._pulls_applied = number
         self._end_pull()
         if answers is not None:
