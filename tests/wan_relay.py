@@ -6,10 +6,13 @@
 
 Each direction delays every byte by rtt/2 and shares one token bucket of `mbit`
 (10^6 bits/s) among all connections, as one access link would. Control port: send one line,
-    stats   -> {"up": bytes client->server, "down": bytes server->client, "conns": opened}
+    stats   -> {"up": bytes client->server, "down": bytes server->client, "conns": opened,
+               "tries": connections that were asked for}
     reset   -> sets the counters to zero
     cut     -> drops every connection and refuses new ones, until
     heal
+    forget  -> every connection that there is now stays open and carries nothing any more, as behind
+               a router that lost its table: no FIN, no RST. New ones are carried.
     set rtt_ms=80 mbit=20 -> changes the link
 The kernels that we test on have no netem, hence this. Standard library only.
 """
@@ -48,6 +51,8 @@ class Relay:
         self.conns = 0
         self.is_cut = False
         self.open: set[asyncio.StreamWriter] = set()
+        self.forgotten: set[asyncio.StreamWriter] = set()
+        self.tries = 0
 
     async def pump(self, r: asyncio.StreamReader, w: asyncio.StreamWriter, link: Link) -> None:
         queue: asyncio.Queue[tuple[float, bytes] | None] = asyncio.Queue()
@@ -62,12 +67,14 @@ class Relay:
                 delay = at - time.monotonic()
                 if delay > 0:
                     await asyncio.sleep(delay)
-                w.write(data)
-                await w.drain()
+                if w not in self.forgotten:
+                    w.write(data)
+                    await w.drain()
                 held -= len(data)
                 room.set()
             with contextlib.suppress(OSError, RuntimeError):
-                w.write_eof()
+                if w not in self.forgotten:
+                    w.write_eof()
 
         task = asyncio.create_task(drain())
         try:
@@ -86,6 +93,7 @@ class Relay:
                 await asyncio.gather(task, return_exceptions=True)
 
     async def serve(self, r: asyncio.StreamReader, w: asyncio.StreamWriter) -> None:
+        self.tries += 1
         if self.is_cut:
             w.transport.abort()
             return
@@ -103,6 +111,7 @@ class Relay:
         finally:
             for x in (w, sw):
                 self.open.discard(x)
+                self.forgotten.discard(x)
                 with contextlib.suppress(OSError):
                     x.close()
 
@@ -110,13 +119,15 @@ class Relay:
         line = (await r.readline()).decode().split()
         verb = line[0] if line else ""
         if verb == "reset":
-            self.up.bytes = self.down.bytes = self.conns = 0
+            self.up.bytes = self.down.bytes = self.conns = self.tries = 0
         elif verb == "cut":
             self.is_cut = True
             for x in list(self.open):
                 x.transport.abort()
         elif verb == "heal":
             self.is_cut = False
+        elif verb == "forget":
+            self.forgotten |= self.open
         elif verb == "set":
             for kv in line[1:]:
                 k, v = kv.split("=")
@@ -127,6 +138,7 @@ class Relay:
             "up": self.up.bytes,
             "down": self.down.bytes,
             "conns": self.conns,
+            "tries": self.tries,
             "rtt_ms": self.rtt_ms,
             "mbit": self.mbit,
             "cut": self.is_cut,

@@ -89,16 +89,14 @@ class DriveSync:
         self._contents: Contents | None = None
         self._merging: Merging | None = None
         self._wake = trio.Event()
+        self._woken = trio.Event()
         self._is_remote_ahead = True
         self._burst = Burst()
         self._is_one_placement = False
-        self._fruitless_count = 0
-        """Batches in a row of which the server made nothing."""
+        self._fruitless_count = 0  # batches in a row of which the server made nothing
+        # The batch on its way with its inline blocks; lost in a crash, then sent without.
         self._operations: dict[int, Operation] = {}
-        """The batch on its way with its inline blocks; lost in a crash, then sent without."""
-        self._pulls_begun = 0
-        self._pulls_applied = 0
-        """The number of the last pull that is in the mirror."""
+        self._pulls_begun = self._pulls_applied = 0  # numbers: the last, the last in the mirror
         self._pull_ended = trio.Event()
         self._round_done = trio.Condition()
         self.is_online = False
@@ -118,6 +116,12 @@ class DriveSync:
         """The drive may have moved on the server. Never blocks."""
         self._is_remote_ahead = True
         self._wake.set()
+
+    def woke(self) -> None:
+        """The machine slept: whatever is waited for, the server is to be asked now."""
+        self._follower.try_now()
+        self._woken.set()
+        self.hint()
 
     async def catch_up(self) -> None:
         """Return when the mirror has what the server had at this call, or the server is away.
@@ -274,8 +278,8 @@ class DriveSync:
         for node_id in applied.settlement.applied_revisions:
             self._contents.committed(node_id, self._state.clock.monotonic_s())
         self._contents.forget_retired()
-        if applied.conflicts:
-            _log.info("both sides changed the same: copies are kept", count=len(applied.conflicts))
+        if count := len(applied.conflicts):
+            _log.info("both sides changed the same: copies are kept", count=count)
         if applied.view:
             self._on_view_changes(applied.view)
         for node_id in applied.settlement.parked:
@@ -296,11 +300,8 @@ class DriveSync:
         contents = self._contents.ready()
         settle_unchanged(self._state, contents)
         self._contents.forget_retired()
-        held = held_nodes(
-            self._state,
-            now_s=self._state.clock.monotonic_s(),
-            is_hurried=self._contents.is_hurried,
-        )
+        now_s, is_hurried = self._state.clock.monotonic_s(), self._contents.is_hurried
+        held = held_nodes(self._state, now_s=now_s, is_hurried=is_hurried)
         planned = plan_batch(
             self._state,
             contents,
@@ -363,10 +364,12 @@ class DriveSync:
             self._set_online(False)
         self._end_pull()
         (_log.info if is_offline else _log.error)("cannot sync now", reason=str(error))
+        pause_s = backoff_s(failures, self._jitter)
         if isinstance(error, NotLoggedIn | Refused):
-            await trio.sleep(BACKOFF_MAX_S * self._jitter.uniform(0.5, 1.0))
-        else:
-            await trio.sleep(backoff_s(failures, self._jitter))
+            pause_s = BACKOFF_MAX_S * self._jitter.uniform(0.5, 1.0)
+        self._woken = trio.Event()
+        with trio.move_on_after(pause_s):
+            await self._woken.wait()
 
     def _set_online(self, is_online: bool) -> None:
         if is_online:

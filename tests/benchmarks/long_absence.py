@@ -95,6 +95,7 @@ def _absence(
         found[f"{what}_longest_{call}_s"] = round(waited_s, 3)
     found[f"{what}_calls"] = stalls.calls_count
     found[f"{what}_rss_max_mb"] = round(memory.rss_bytes_max / 1e6, 1)
+    print(json.dumps(found), file=sys.stderr, flush=True)
 
 
 def move_on(database: Path, changes_count: int, *, folder_name: bytes) -> None:
