@@ -206,7 +206,7 @@ async def build_app(config: ServerConfig, *, seams: Seams | None = None) -> Serv
         database=database,
         store=store,
         hub=hub,
-        reap_uploads=ReapUploads(database, clock_ms=seams.clock_ms),
+        reap_uploads=ReapUploads(database, clock_ms=seams.clock_ms, clock_s=seams.clock_s),
         compact_journal=CompactJournal(
             database, clock_ms=seams.clock_ms, keep_ms=int(config.journal_keep_s * 1000)
         ),

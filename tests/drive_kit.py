@@ -71,12 +71,20 @@ FIRST_NODE = 1 << 20
 
 @dataclass(slots=True)
 class Clock:
-    """A clock that stands until it is moved."""
+    """A clock that stands until it is moved: by time (`now_ms += …`), or by a mistake (`set`)."""
 
     now_ms: int = 1_700_000_000_000
+    set_by_ms: int = 0
 
     def __call__(self) -> int:
         return self.now_ms
+
+    def set(self, by_ms: int) -> None:
+        self.now_ms += by_ms
+        self.set_by_ms += by_ms
+
+    def elapsed_s(self) -> float:
+        return (self.now_ms - self.set_by_ms) / 1000
 
 
 @dataclass(slots=True)
@@ -149,7 +157,7 @@ async def open_drive(
         load_snapshot_page=LoadSnapshotPage(database, cursor_key=CURSOR_KEY, rows_max=rows_max),
         poll_changes=PollChanges(database, hub, cursor_key=CURSOR_KEY),
         announce_upload=AnnounceUpload(database, clock_ms=clock),
-        reap_uploads=ReapUploads(database, clock_ms=clock),
+        reap_uploads=ReapUploads(database, clock_ms=clock, clock_s=clock.elapsed_s),
         compact_journal=CompactJournal(database, clock_ms=clock, rows_at_once_max=3),
         fetch_manifests=FetchManifests(database),
     )

@@ -36,7 +36,9 @@ class Tree:
 
     def is_lawful(self) -> bool:
         """Whether all laws hold, by looking at everything."""
-        reached, waiting = {ROOT}, [ROOT]
+        # What has no name is reached by nobody, and with it what is in it: no law is broken.
+        tops = [ROOT, *(node for node in self.nodes if not self.places(node))]
+        reached, waiting = set(tops), tops
         while waiting:
             for _, node in self.children(waiting.pop()):
                 if node not in reached:

@@ -6,7 +6,8 @@
 
 Each direction delays every byte by rtt/2 and shares one token bucket of `mbit`
 (10^6 bits/s) among all connections, as one access link would. Control port: send one line,
-    stats   -> {"up": bytes client->server, "down": bytes server->client, "conns": opened}
+    stats   -> {"up": bytes client->server, "down": bytes server->client, "conns": opened,
+               "tries": connections that were asked for}
     reset   -> sets the counters to zero
     cut     -> drops every connection and refuses new ones, until
     heal    -> which leaves a trap where it is
@@ -61,6 +62,7 @@ class Relay:
         self.open: set[asyncio.StreamWriter] = set()
         self.dead: set[Conversation] = set()
         self.conversations: set[Conversation] = set()
+        self.tries = 0
 
     def cut(self) -> None:
         self.is_cut = True
@@ -144,6 +146,7 @@ class Relay:
             await asyncio.Event().wait()
 
     async def serve(self, r: asyncio.StreamReader, w: asyncio.StreamWriter) -> None:
+        self.tries += 1
         if self.is_cut:
             w.transport.abort()
             return
@@ -176,7 +179,7 @@ class Relay:
         line = (await r.readline()).decode().split()
         verb = line[0] if line else ""
         if verb == "reset":
-            self.up.bytes = self.down.bytes = self.conns = 0
+            self.up.bytes = self.down.bytes = self.conns = self.tries = 0
         elif verb == "cut":
             self.cut()
         elif verb == "freeze":
@@ -197,6 +200,7 @@ class Relay:
             "up": self.up.bytes,
             "down": self.down.bytes,
             "conns": self.conns,
+            "tries": self.tries,
             "rtt_ms": self.rtt_ms,
             "mbit": self.mbit,
             "cut": self.is_cut,

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 from typing import Final, NamedTuple
 
-from sqlalchemy import Connection, bindparam, delete, select
+from sqlalchemy import Connection, bindparam, delete, select, update
 
 from backend_server.metadata.bulk import BulkInsert, in_lists
 from backend_server.metadata.tables import upload_chunks, uploads
@@ -85,6 +85,18 @@ def delete_uploads(connection: Connection, drive_id: DriveId, upload_ids: Iterab
             connection.execute(
                 delete(table).where(table.c.drive_id == drive_id, table.c.upload_id.in_(some))
             )
+
+
+def move_leases(connection: Connection, *, by_ms: int, no_later_than_ms: int) -> int:
+    """Move the end of every lease by `by_ms`, but none beyond `no_later_than_ms`. Returns how many
+    leases ended later than that."""
+    if by_ms:
+        connection.execute(update(uploads).values(lease_until_ms=uploads.c.lease_until_ms + by_ms))
+    return connection.execute(
+        update(uploads)
+        .where(uploads.c.lease_until_ms > no_later_than_ms)
+        .values(lease_until_ms=no_later_than_ms)
+    ).rowcount
 
 
 def load_expired(connection: Connection, *, now_ms: int, count_max: int) -> list[UploadRow]:

@@ -41,6 +41,7 @@ from mountfs.app.staging_upkeep import keep_staging_sealed
 from mountfs.app.start_mount import MountPlan
 from mountfs.app.status import RecentHappenings
 from mountfs.app.transfer_counts import TransferCounts
+from mountfs.app.wake_watch import watch_for_wakes
 from mountfs.blocks.bring_back import BringBack
 from mountfs.blocks.fetcher import BlockFetcher
 from mountfs.blocks.lost_chunks import LostChunks
@@ -50,6 +51,7 @@ from mountfs.blocks.reader import ContentReader
 from mountfs.blocks.store import ChunkStore
 from mountfs.blocks.uploader import Uploader
 from mountfs.blocks.workers import ThreadWorkers
+from mountfs.clock import elapsed_s
 from mountfs.errors import Unavailable
 from mountfs.fuse.invalidator import Invalidator
 from mountfs.fuse.session import (
@@ -115,6 +117,7 @@ class _MountedDrive:
         drive_id = DriveId(drive.drive_id)
         self._plan = plan
         self._state = state
+        self._client = client
         self._cache = cache
         recent = RecentHappenings()
         counts = TransferCounts(client.traffic)
@@ -199,6 +202,7 @@ class _MountedDrive:
             nursery.start_soon(keep_cache_in_order, self._cache)
             nursery.start_soon(keep_staging_sealed, self._state)
             nursery.start_soon(self._sync.run)
+            nursery.start_soon(watch_for_wakes, elapsed_s, self._woke)
             await self._await_tree()
             await nursery.start(serve_commands, socket, life.answer)
             await life.serve()
@@ -221,6 +225,11 @@ class _MountedDrive:
         if is_online:
             self._refetch.try_again()
             self._bring_back.try_again()
+
+    async def _woke(self, slept_s: float) -> None:
+        _LOG.info("slept for %.0f s: connecting anew", slept_s)
+        await self._client.drop_connections()
+        self._sync.woke()
 
     def _view_changed(self, changes: ViewChanges) -> None:
         self._filesystem.apply_view_changes(changes)

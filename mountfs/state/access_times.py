@@ -33,6 +33,7 @@ class AccessTimes:
         database.execute(
             "DELETE FROM access_time WHERE NOT EXISTS "
             "(SELECT 1 FROM node WHERE node_id = inode) AND NOT EXISTS "
+            "(SELECT 1 FROM next_node WHERE node_id = inode) AND NOT EXISTS "
             "(SELECT 1 FROM local_node WHERE node_id = inode) AND NOT EXISTS "
             "(SELECT 1 FROM inode_alias WHERE inode_alias.inode = access_time.inode)"
         )

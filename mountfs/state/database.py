@@ -17,11 +17,12 @@ from typing import Any, Final
 from mountfs.errors import LocalStorageBroken, LocalStorageFull, SetupError, StateDamaged
 from mountfs.state.staging import staging_sizes
 
-SCHEMA_VERSION: Final = 3
+SCHEMA_VERSION: Final = 4
 _SCRIPTS: Final = {
     0: ("schema.sql",),
-    1: ("upgrade_1_to_2.sql", "upgrade_2_to_3.sql"),
-    2: ("upgrade_2_to_3.sql",),
+    1: ("upgrade_1_to_2.sql", "upgrade_2_to_3.sql", "upgrade_3_to_4.sql"),
+    2: ("upgrade_2_to_3.sql", "upgrade_3_to_4.sql"),
+    3: ("upgrade_3_to_4.sql",),
 }
 """By the version that a file has: what makes it one of SCHEMA_VERSION."""
 _SETTINGS: Final = """

@@ -17,7 +17,7 @@ from mountfs.core.mirror_laws import Key, path_in, shown
 from mountfs.core.overlay_laws import GenerationFacts, LogRow, OverlayFacts
 from mountfs.errors import LocalStorageBroken
 from mountfs.state.database import SCHEMA_VERSION, is_damage
-from mountfs.state.mirror import NODE_COLUMNS
+from mountfs.state.mirror import NODE_COLUMNS, is_layered, tables_shown
 from mountfs.state.records import NodeRecord
 from mountfs.state.recovery import current_boot_id, is_other_boot
 from mountfs.state.seals import find_spoilt
@@ -135,15 +135,16 @@ def _read_only(path: Path) -> Iterator[sqlite3.Connection]:
 def _load(connection: sqlite3.Connection, folder: Path) -> StateFacts:
     execute = connection.execute
     cursor = execute("SELECT value FROM meta WHERE key = 'cursor'").fetchone()
+    node, dentry = tables_shown(is_layered=is_layered(connection))
     return StateFacts(
         cursor=str(cursor[0]) if cursor else "",
         nodes={
-            row[0]: NodeRecord._make(row) for row in execute(f"SELECT {NODE_COLUMNS} FROM node")
+            row[0]: NodeRecord._make(row) for row in execute(f"SELECT {NODE_COLUMNS} FROM {node}")
         },
         dentries={
             (parent, bytes(name)): (node_id, bool(is_folder))
             for parent, name, node_id, is_folder in execute(
-                "SELECT parent, name, node_id, is_folder FROM dentry"
+                f"SELECT parent, name, node_id, is_folder FROM {dentry}"
             )
         },
         local_dentries={

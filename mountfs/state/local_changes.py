@@ -66,6 +66,15 @@ class LocalChanges:
         """Return the changed dentries that lead to the node."""
         return self._keys_by_node.get(node_id) or set()
 
+    def involved_nodes(self) -> set[int]:
+        """Return the nodes that were changed, and those whose names, or names in them, were."""
+        return (
+            self.nodes.keys()
+            | self._keys_by_node.keys()
+            | self._names_by_parent.keys()
+            | {row.expected for row in self.dentries.values()}
+        )
+
     def moved_at_ns(self, node_id: int) -> int:
         """Return when a program last gave the node a name that the server lacks; 0 for never."""
         return self._moved_at_ns.get(node_id, 0)

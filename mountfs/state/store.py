@@ -17,6 +17,7 @@ from mountfs.state.disputes import Disputes
 from mountfs.state.inodes import InodeAliases, Writers
 from mountfs.state.local_changes import LocalChanges
 from mountfs.state.mirror import Mirror
+from mountfs.state.next_mirror import NextMirror
 from mountfs.state.overlays import Overlays
 from mountfs.state.parking import Parking
 from mountfs.state.recovered_copies import RecoveredCopy, find_recovered, highest_generation
@@ -60,6 +61,7 @@ class StateStore:
             self.database.count_generations_from(highest_generation(folder / "recovered"))
             self.counter = ChangeCounter(self.database)
             self.mirror = Mirror(self.database)
+            self.next_mirror = NextMirror(self.database, self.mirror)
             self.changes = LocalChanges(self.database, self.counter, clock)
             self.overlays = Overlays(
                 self.database, self.staging, self.counter, clock,

@@ -8,7 +8,7 @@ from backend_server.protocol.messages import NodeKind
 from mountfs.core.mirror_laws import Key
 from mountfs.errors import CursorReset
 from mountfs.state.records import NodeRecord, record_of
-from mountfs.sync.feed import FeedSource, Progress, Pulled, pull, pull_changes
+from mountfs.sync.feed import FeedSource, Progress, Pulled, pull_changes, pull_snapshot
 
 ROUNDS_MAX: Final = 8
 """Both ways are followed until they meet; on a drive that never rests they may not."""
@@ -36,7 +36,7 @@ async def fetch_comparable(
     None if that cannot be said: the cursor does not hold any more, or the drive does not rest.
     Changes nothing. Raises `Unavailable`, `Refused`.
     """
-    fresh = await pull(source, drive_id, "")
+    fresh = await pull_snapshot(source, drive_id)
     behind = Pulled(Progress(cursor))
     try:
         await pull_changes(source, drive_id, behind)

@@ -15,24 +15,18 @@ from typing import Final, Protocol
 import structlog
 import trio
 
-from backend_server.protocol.identity import DriveId
 from backend_server.protocol.limits import COMMIT_OPERATIONS_MAX
-from backend_server.protocol.messages import (
-    ChangesPage,
-    CommitAnswer,
-    CommitRequest,
-    Operation,
-    OperationAnswer,
-    Outcome,
-)
+from backend_server.protocol.messages import Operation, OperationAnswer, Outcome
 from mountfs.errors import MountError, NotLoggedIn, Refused, Unavailable
 from mountfs.state.store import StateStore
 from mountfs.state.view_changes import ViewChanges
+from mountfs.sync.applying import Applied, apply, contents_in_doubt
+from mountfs.sync.arrivals import SMALL_ROWS_MAX, gather, move_into_mirror
 from mountfs.sync.backoff import BACKOFF_MAX_S, backoff_s
 from mountfs.sync.burst import Burst
 from mountfs.sync.conflict_copies import ConflictCopies
 from mountfs.sync.contents import Contents, ContentSender
-from mountfs.sync.feed import Applied, apply, contents_in_doubt, fill_empty_mirror, pull
+from mountfs.sync.feed import FeedSource, fill_empty_mirror
 from mountfs.sync.follower import Follower, PollServer
 from mountfs.sync.merging import MergeWork, Merging
 from mountfs.sync.planning import (
@@ -44,7 +38,7 @@ from mountfs.sync.planning import (
     settle_unchanged,
     store_batch,
 )
-from mountfs.sync.resend import send_batch
+from mountfs.sync.resend import CommitServer, send_batch
 from mountfs.sync.successions import apply_successions
 
 _log = structlog.get_logger()
@@ -53,12 +47,8 @@ _log = structlog.get_logger()
 _FRUITLESS_MAX: Final = 2
 
 
-class DriveServer(PollServer, Protocol):
+class DriveServer(PollServer, FeedSource, CommitServer, Protocol):
     """What `sync` needs of `transport`."""
-
-    async def snapshot_page(self, drive_id: DriveId, after: str | None) -> ChangesPage: ...
-    async def changes(self, drive_id: DriveId, cursor: str) -> ChangesPage: ...
-    async def commit(self, drive_id: DriveId, request: CommitRequest) -> CommitAnswer: ...
 
 
 class DriveSync:
@@ -99,22 +89,21 @@ class DriveSync:
         self._contents: Contents | None = None
         self._merging: Merging | None = None
         self._wake = trio.Event()
+        self._woken = trio.Event()
         self._is_remote_ahead = True
         self._burst = Burst()
         self._is_one_placement = False
         self._held_until_s: float | None = None
         """When to plan again, for what the last plan held back; None: it held nothing back."""
-        self._fruitless_count = 0
-        """Batches in a row of which the server made nothing."""
+        self._fruitless_count = 0  # batches in a row of which the server made nothing
+        # The batch on its way with its inline blocks; lost in a crash, then sent without.
         self._operations: dict[int, Operation] = {}
-        """The batch on its way with its inline blocks; lost in a crash, then sent without."""
-        self._pulls_begun = 0
-        self._pulls_applied = 0
-        """The number of the last pull that is in the mirror."""
+        self._pulls_begun = self._pulls_applied = 0  # numbers: the last, the last in the mirror
         self._pull_ended = trio.Event()
         self._round_done = trio.Condition()
         self.is_online = False
         self.has_mirror = trio.Event()
+        self.small_rows_max = SMALL_ROWS_MAX
         self.last_error: MountError | None = None
         self.commits_count = 0
 
@@ -129,6 +118,12 @@ class DriveSync:
         """The drive may have moved on the server. Never blocks."""
         self._is_remote_ahead = True
         self._wake.set()
+
+    def woke(self) -> None:
+        """The machine slept: whatever is waited for, the server is to be asked now."""
+        self._follower.try_now()
+        self._woken.set()
+        self.hint()
 
     async def catch_up(self) -> None:
         """Return when the mirror has what the server had at this call, or the server is away.
@@ -201,6 +196,9 @@ class DriveSync:
     async def _round(self) -> None:
         """Settle, pull, apply; then plan and send one batch."""
         assert self._contents is not None
+        if self._state.mirror.is_layered:  # cut off by a full disk, or the end of the daemon
+            await move_into_mirror(self._state, self._on_view_changes)
+            self._is_remote_ahead = True
         answers = await self._settle()
         if answers is not None or self._is_remote_ahead:
             await self._pull_and_apply(answers)
@@ -224,16 +222,18 @@ class DriveSync:
         try:
             if not self._state.cursor and not self.pending_count:
                 await fill_empty_mirror(self._state, self._server)
-            pulled = await pull(self._server, self._state.drive_id, self._state.cursor)
+            arrival = await gather(
+                self._server, self._state, self._state.cursor, small_rows_max=self.small_rows_max
+            )
         except BaseException:
             self._is_remote_ahead = True
             raise
         self._set_online(True)  # before anybody hears of what came
-        await self._contents.make_known(contents_in_doubt(self._state, pulled, answers))
+        await self._contents.make_known(contents_in_doubt(self._state, arrival, answers))
         try:
             applied = apply(
                 self._state,
-                pulled,
+                arrival,
                 answers,
                 self._contents.manifest_ids(),
                 device_name=self._device_name,
@@ -248,6 +248,9 @@ class DriveSync:
             raise
         self._after_apply(applied, is_settled=answers is not None)
         self.has_mirror.set()
+        await move_into_mirror(
+            self._state, self._on_view_changes, applied.settlement.applied_revisions
+        )
         self._pulls_applied = number
         self._end_pull()
         if answers is not None:
@@ -277,8 +280,8 @@ class DriveSync:
         for node_id in applied.settlement.applied_revisions:
             self._contents.committed(node_id, self._state.clock.monotonic_s())
         self._contents.forget_retired()
-        if applied.conflicts:
-            _log.info("both sides changed the same: copies are kept", count=len(applied.conflicts))
+        if count := len(applied.conflicts):
+            _log.info("both sides changed the same: copies are kept", count=count)
         if applied.view:
             self._on_view_changes(applied.view)
         for node_id in applied.settlement.parked:
@@ -363,10 +366,12 @@ class DriveSync:
             self._set_online(False)
         self._end_pull()
         (_log.info if is_offline else _log.error)("cannot sync now", reason=str(error))
+        pause_s = backoff_s(failures, self._jitter)
         if isinstance(error, NotLoggedIn | Refused):
-            await trio.sleep(BACKOFF_MAX_S * self._jitter.uniform(0.5, 1.0))
-        else:
-            await trio.sleep(backoff_s(failures, self._jitter))
+            pause_s = BACKOFF_MAX_S * self._jitter.uniform(0.5, 1.0)
+        self._woken = trio.Event()
+        with trio.move_on_after(pause_s):
+            await self._woken.wait()
 
     def _set_online(self, is_online: bool) -> None:
         if is_online:

@@ -6,6 +6,7 @@ dropped: it stands, or is known to be on the server, or lives on under another n
 """
 
 from collections.abc import Mapping, Set
+from typing import Protocol
 
 from mountfs.core.attribute_merge import SetAttributes, merge_attributes, merge_xattrs
 from mountfs.core.conflict import (
@@ -24,14 +25,23 @@ from mountfs.sync.conflict_copies import ConflictCopies
 from mountfs.sync.revival import Before, Revival
 
 
+class Mirrored(Protocol):
+    def __call__(self, node_id: int, default: NodeRecord | None = None, /) -> NodeRecord | None: ...
+
+
 class Rebase:
-    """One run. `mirrored`: what the mirror had of the nodes that the feed brought."""
+    """One run.
+
+    Args:
+        mirrored: Returns what the mirror had of a node that the feed brought; its second argument
+            for one that was not.
+    """
 
     def __init__(
         self,
         state: StateStore,
         before: Before,
-        mirrored: Mapping[int, NodeRecord | None],
+        mirrored: Mirrored,
         view: ViewChanges,
         copies: ConflictCopies,
         *,
@@ -170,7 +180,7 @@ class Rebase:
 
     def _is_same(self, ours: NodeRecord, theirs: NodeRecord) -> bool:
         """Whether two new nodes of one name are the same thing, as far as is known by now."""
-        is_new_there = self._mirrored.get(theirs.node_id, theirs) is None
+        is_new_there = self._mirrored(theirs.node_id, theirs) is None
         if not is_new_there or ours.kind != theirs.kind:
             return False
         if ours.xattrs not in (b"", theirs.xattrs):
@@ -263,7 +273,7 @@ class Rebase:
         if node.is_created:
             # Made by a batch whose answer never came, and refused when it was made once more.
             self._state.parking.unpark(node_id)
-        base = self._mirrored.get(node_id)
+        base = self._mirrored(node_id)
         # What this device sent of its own is in `remote` too, but not in `base`: no change of
         # others. Its attributes have moved the version, its content is `is_ours`.
         is_on_base = base is not None and base.attributes_version == node.attributes_version
@@ -344,7 +354,7 @@ class Rebase:
         node_id, source = overlay.node_id, overlay.source
         if source is not None and source[:2] == (node_id, overlay.expected_revision):
             return source
-        before = self._mirrored.get(node_id)
+        before = self._mirrored(node_id)
         if before is None or before.revision != overlay.expected_revision:
             return None
         return Source(*_content_of(before))

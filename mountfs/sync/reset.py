@@ -4,7 +4,9 @@ from collections.abc import Callable
 from typing import Protocol
 
 from mountfs.state.store import StateStore
-from mountfs.sync.feed import Applied, FeedSource, apply, pull
+from mountfs.sync.applying import Applied, apply
+from mountfs.sync.arrivals import gather, move_into_mirror
+from mountfs.sync.feed import FeedSource
 from mountfs.sync.planning import mark_in_flight
 from mountfs.sync.resend import CommitServer, send_batch
 
@@ -21,17 +23,19 @@ async def reset_mirror(
     A batch on its way is settled first, so that nothing of it passes for somebody else's. Raises
     `Unavailable`, `Refused`: nothing was changed.
     """
+    await move_into_mirror(state, lambda view: None)
     mark_in_flight(state)
     answers = await send_batch(state, server, {})
-    pulled = await pull(server, state.drive_id, "")
-    return apply(
+    arrival = await gather(server, state, "", is_mirror_sound=False)
+    applied = apply(
         state,
-        pulled,
+        arrival,
         answers,
         {},
         device_name=device_name,
         new_node_id=new_node_id,
         untie=False,
-        is_mirror_sound=False,
         is_merging=False,  # nobody is there to fetch what would be merged: both are kept
     )
+    await move_into_mirror(state, lambda view: None)
+    return applied

@@ -175,6 +175,11 @@ class ServerClient:
     async def aclose(self) -> None:
         await self._exchange.aclose()
 
+    async def drop_connections(self) -> None:
+        """Trust no connection that there is now: what is under way fails, or is tried again on a
+        new one."""
+        await self._exchange.aclose()
+
     async def _get(self, route: str, query: dict[str, str], kind: type[T]) -> T:
         return _from_msgpack(await self._exchange.call("GET", route, query=query), kind)
 

@@ -162,7 +162,8 @@ class Exchange:
                 await pieces.aclose()
 
     async def aclose(self) -> None:
-        """Close every connection."""
+        """Close every connection. What is under way fails as if the other end had done so; the
+        next call makes a new connection."""
         await self._transport.aclose()
 
     def _request(

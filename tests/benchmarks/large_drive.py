@@ -62,7 +62,7 @@ def _measure(top: Path, files_count: int) -> dict[str, float]:
         at_end.callback(server.stop)
         server.initialize()
         account = server.add_account("ada@example.org", "--quota", "200GiB")
-        timed("fill_the_database_s", lambda: _fill(server.data / "metadata.db", files_count))
+        timed("fill_the_database_s", lambda: fill(server.data / "metadata.db", files_count))
         server.start()
         device = Device(top / "laptop")
         device.login(server.url, account)
@@ -86,7 +86,7 @@ def _peak_mb(mount: Mount) -> float:
     return int(status.split("VmHWM:")[1].split()[0]) / 1000
 
 
-def _fill(database: Path, files_count: int) -> None:
+def fill(database: Path, files_count: int) -> None:
     """Write the rows of a tree, as commits of one device would have left them."""
     connection = sqlite3.connect(database)
     drive_id, head = connection.execute("SELECT drive_id, head_sequence FROM drives").fetchone()
@@ -96,7 +96,7 @@ def _fill(database: Path, files_count: int) -> None:
         rows = []
         for node_id, kind, parent, name in some:
             head += 1
-            rows.append((_node_row(columns, drive_id, node_id, kind, head), parent, name, head))
+            rows.append((node_row(columns, drive_id, node_id, kind, head), parent, name, head))
         marks = ",".join("?" * len(columns))
         connection.executemany(f"INSERT INTO nodes VALUES ({marks})", [row[0] for row in rows])
         connection.executemany(
@@ -113,7 +113,7 @@ def _fill(database: Path, files_count: int) -> None:
     connection.close()
 
 
-def _node_row(
+def node_row(
     columns: list[str], drive_id: str, node_id: int, kind: int, sequence: int
 ) -> tuple[Any, ...]:
     """Return an empty file or a folder; bytes and numbers that nobody set are empty and 0."""

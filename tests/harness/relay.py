@@ -87,6 +87,16 @@ class Relay:
         """Whether the trap was sprung, since it was set."""
         return bool(self._ask("stats")["sprung"])
 
+    def forget(self) -> None:
+        """Let every connection that there is carry nothing any more, without a word to either end.
+        New ones are carried."""
+        self.freeze()
+        self.heal()
+
+    def tries_count(self) -> int:
+        """Return how many connections were asked for since the last reset, also while cut."""
+        return int(self._ask("stats")["tries"])
+
     def change(self, *, rtt_ms: float, mbit: float) -> None:
         self._ask(f"set rtt_ms={rtt_ms} mbit={mbit}")
 

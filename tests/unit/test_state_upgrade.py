@@ -24,7 +24,15 @@ _LOG_OF_VERSION_1 = """
     )
 """
 
+_AFTER_VERSION_3 = (
+    "DROP VIEW shown_node",
+    "DROP VIEW shown_dentry",
+    "DROP TABLE next_node",
+    "DROP TABLE next_dentry",
+)
+
 _AFTER_VERSION_2 = (
+    *_AFTER_VERSION_3,
     "DROP INDEX subfolder",
     "ALTER TABLE dentry DROP COLUMN is_folder",
     "ALTER TABLE local_dentry DROP COLUMN at_ns",
@@ -66,6 +74,28 @@ def test_a_state_of_version_2_counts_its_folders(tmp_path: Path) -> None:
     assert state.tree.names_count(NODE + 1) == 2
     assert state.access_times.of(NODE, 5) == 5
     assert state.cursor == "upgraded", "no cursor: what an older program dropped is fetched anew"
+    state.close()
+
+
+async def test_a_state_of_version_3_can_take_many_changes(tmp_path: Path) -> None:
+    StateStore.open(tmp_path, DRIVE).close()
+    database = Database(tmp_path / "state.db")
+    schema = "SELECT type, name, tbl_name FROM sqlite_master ORDER BY name"
+    fresh = database.execute(schema).fetchall()
+    for statement in _AFTER_VERSION_3:
+        database.execute(statement)
+    database.execute("PRAGMA user_version = 3")
+    database.close()
+
+    state = StateStore.open(tmp_path, DRIVE)
+    assert state.database.execute(schema).fetchall() == fresh
+    nodes = [NodeState(1, 1, NodeKind.FOLDER), NodeState(NODE, 2, NodeKind.FOLDER)]
+    for _ in state.next_mirror.add(nodes, [DentryState(1, b"d", NODE, 2)]):
+        pass
+    assert list(state.next_mirror.broken_laws(is_mirror_sound=True)) == [None, None]
+    state.mirror.show_layer()
+    assert [row.dentries for row in state.next_mirror.move()] == [[], [((1, b"d"), 0, NODE)]]
+    assert state.tree.subfolders_count(1) == 1
     state.close()
 
 

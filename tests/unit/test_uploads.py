@@ -13,6 +13,7 @@ from backend_server.protocol.errors import ErrorCode
 from backend_server.protocol.identity import chunk_id_of
 from backend_server.protocol.limits import FILE_SIZE_BYTES_MAX, UPLOAD_LEASE_S
 from backend_server.protocol.messages import ChunkLength, Outcome, QuotaState, UploadRequest
+from backend_server.services.reap_uploads import ReapUploads
 from drive_kit import (
     CHUNK_KEY,
     DRIVE,
@@ -163,6 +164,39 @@ async def test_the_reaper_gives_back_what_expired_and_nothing_else() -> None:
     assert await kit.reap_uploads() == 0
     assert await rows_of(kit) == ([(20, 1)], 1)
     assert (await quota_of(kit)).reserved_bytes == 20
+
+
+YEARS_MS = 14 * 365 * 24 * 3600 * 1000
+LEASE_MS = round(UPLOAD_LEASE_S * 1000)
+MINUTE_MS = 60_000
+
+
+async def test_a_clock_set_ahead_ends_no_lease_and_set_back_prolongs_none() -> None:
+    kit = await drive_with_a_chunk()
+    await kit.announce_upload(OWNER, DRIVE, announcement(50, (KNOWN, 5)))
+    assert await kit.reap_uploads() == 0
+    kit.clock.set(YEARS_MS)
+    for _ in range(3):
+        assert await kit.reap_uploads() == 0
+        kit.clock.now_ms += MINUTE_MS
+    later = UploadRequest(b"v" * 16, NODE, 0, 20, [ChunkLength(KNOWN, 5)])
+    await kit.announce_upload(OWNER, DRIVE, later)
+    kit.clock.set(-YEARS_MS)
+    assert await kit.reap_uploads() == 0
+    kit.clock.now_ms += LEASE_MS + 1
+    assert await kit.reap_uploads() == 2
+    assert (await quota_of(kit)).reserved_bytes == 0
+
+
+async def test_a_server_that_starts_years_before_its_leases_ends_them_in_time() -> None:
+    kit = await drive_with_a_chunk()
+    kit.clock.set(YEARS_MS)
+    await kit.announce_upload(OWNER, DRIVE, announcement(50, (KNOWN, 5)))
+    kit.clock.set(-YEARS_MS)
+    again = ReapUploads(kit.database, clock_ms=kit.clock, clock_s=kit.clock.elapsed_s)
+    assert await again() == 0
+    kit.clock.now_ms += LEASE_MS + 1
+    assert await again() == 1
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,337 @@
+"""The next mirror: what the server said and the mirror does not have yet, gathered on disk.
+
+    gather ──► hold against the laws ──► [a snapshot: keep what differs] ──► show ──► move over
+
+Too many rows for one transaction while programs wait: everything here works in slices of
+ROWS_AT_ONCE rows, each a generator's step and a transaction of its own. Between two steps the
+caller lets others run. That nobody sees a half of it is the work of one row: until `shown_mirror`
+is written readers see the mirror, and from then on (the views `shown_node` and `shown_dentry`) the
+mirror with these rows over it, however many of them were moved by then. One task writes: the one
+that writes the mirror.
+
+A crash before that row leaves rows that nobody reads and the next `clear` takes; a crash behind it,
+rows with which the next `move` goes on.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+from backend_server.protocol.messages import DentryState, NodeKind, NodeState
+from mountfs.state.database import Database
+from mountfs.state.mirror import NODE_COLUMNS, Key, Mirror
+from mountfs.state.records import NodeRecord, record_of
+
+ROWS_AT_ONCE: Final = 250
+"""Rows of a slice: 2-5 ms."""
+
+_MARKS: Final = ",".join("?" * len(NodeRecord._fields))
+_COLUMNS_OF_NODE: Final = ", ".join(f"node.{column}" for column in NodeRecord._fields)
+_COLUMNS_OF_NEXT: Final = ", ".join(f"next_node.{column}" for column in NodeRecord._fields)
+_AS_REMOVED: Final = NODE_COLUMNS.replace("kind,", "0,")
+_BEFORE_ALL: Final[Key] = (-(1 << 63), b"")
+_SLICE_OF_NAMES: Final = "(parent, name) > (?,?) AND (parent, name) <= (?,?)"
+
+
+@dataclass(slots=True)
+class Moved:
+    """Rows that one step put into the mirror: what was there before, and what is there now."""
+
+    nodes: list[tuple[NodeRecord | None, NodeRecord | None]] = field(default_factory=list)
+    dentries: list[tuple[Key, int, int]] = field(default_factory=list)
+    """(parent, name), the node before, the node now; 0 for none."""
+
+
+class NextMirror:
+    """Written by the follower only, as the mirror."""
+
+    def __init__(
+        self, database: Database, mirror: Mirror, *, rows_at_once: int = ROWS_AT_ONCE
+    ) -> None:
+        self._database = database
+        self._mirror = mirror
+        self._rows_at_once = rows_at_once
+
+    # Gathering -------------------------------------------------------------------------------
+
+    def clear(self) -> Iterator[None]:
+        """Let go of what an earlier try gathered. What is shown stays."""
+        assert not self._mirror.is_layered
+        for table in ("next_node", "next_dentry"):
+            key = "node_id" if table == "next_node" else "parent, name"
+            statement = f"DELETE FROM {table} WHERE ({key}) IN (SELECT {key} FROM {table} LIMIT ?)"
+            while self._database.execute(f"SELECT 1 FROM {table} LIMIT 1").fetchone() is not None:
+                self._database.execute(statement, (self._rows_at_once,))
+                yield
+
+    def add(self, nodes: Sequence[NodeState], dentries: Sequence[DentryState]) -> Iterator[None]:
+        """Take the states of a page; a later one of the same row wins."""
+        step = self._rows_at_once
+        for at in range(0, len(nodes), step):
+            with self._database.transaction():
+                self._database.execute_many(
+                    f"INSERT OR REPLACE INTO next_node ({NODE_COLUMNS}) VALUES ({_MARKS})",
+                    [tuple(record_of(state)) for state in nodes[at : at + step]],
+                )
+            yield
+        for at in range(0, len(dentries), step):
+            with self._database.transaction():
+                self._database.execute_many(
+                    "INSERT OR REPLACE INTO next_dentry (parent, name, node_id) VALUES (?,?,?)",
+                    [(d.parent, d.name, d.node_id) for d in dentries[at : at + step]],
+                )
+            yield
+
+    # A snapshot ------------------------------------------------------------------------------
+
+    def add_removals(self) -> Iterator[None]:
+        """A snapshot has no tombstones: what the mirror has and it lacks is gone."""
+        for after, last in self._slices_of_nodes("node"):
+            self._database.execute(
+                f"INSERT INTO next_node ({NODE_COLUMNS}) SELECT {_AS_REMOVED} FROM node "
+                "WHERE node_id > ? AND node_id <= ? AND node_id NOT IN "
+                "(SELECT node_id FROM next_node WHERE node_id > ? AND node_id <= ?)",
+                (after, last, after, last),
+            )
+            yield
+        for first, end in self._slices_of_names("dentry"):
+            self._database.execute(
+                f"INSERT INTO next_dentry (parent, name, node_id) SELECT parent, name, 0 "
+                f"FROM dentry WHERE {_SLICE_OF_NAMES} AND NOT EXISTS "
+                "(SELECT 1 FROM next_dentry AS n WHERE n.parent = dentry.parent AND "
+                "n.name = dentry.name)",
+                (*first, *end),
+            )
+            yield
+
+    def drop_equal(self) -> Iterator[None]:
+        """Keep only what differs from the mirror."""
+        for after, last in self._slices_of_nodes("next_node"):
+            self._database.execute(
+                "DELETE FROM next_node WHERE node_id > ? AND node_id <= ? AND "
+                f"EXISTS (SELECT 1 FROM node WHERE node.node_id = next_node.node_id AND "
+                f"({_COLUMNS_OF_NODE}) IS ({_COLUMNS_OF_NEXT}))",
+                (after, last),
+            )
+            yield
+        for first, end in self._slices_of_names("next_dentry"):
+            self._database.execute(
+                f"DELETE FROM next_dentry WHERE {_SLICE_OF_NAMES} AND EXISTS (SELECT 1 FROM dentry "
+                "WHERE dentry.parent = next_dentry.parent AND dentry.name = next_dentry.name AND "
+                "(dentry.node_id, dentry.is_folder) = "
+                "(next_dentry.node_id, next_dentry.is_folder))",
+                (*first, *end),
+            )
+            yield
+
+    # Laws ------------------------------------------------------------------------------------
+
+    def broken_laws(self, *, is_mirror_sound: bool) -> Iterator[str | None]:
+        """Yield, slice by slice, which law the tree would break with these rows over the mirror.
+
+        None: none so far. The laws are those of core/tree_laws. Also notes which names lead to
+        folders.
+
+        Args:
+            is_mirror_sound: Whether the mirror's word on what a node is counts.
+        """
+        for after, last in self._slices_of_nodes("next_node"):
+            yield self._broken_by_nodes(after, last, is_mirror_sound=is_mirror_sound)
+        sound: set[int] = {1}
+        for first, end in self._slices_of_names("next_dentry"):
+            yield self._broken_by_names(first, end, sound)
+        root = self._database.execute("SELECT kind FROM shown_node WHERE node_id = 1").fetchone()
+        if root is None or root[0] != NodeKind.FOLDER:
+            yield "the root is no folder"
+
+    def _broken_by_nodes(self, after: int, last: int, *, is_mirror_sound: bool) -> str | None:
+        execute = self._database.execute
+        if (
+            is_mirror_sound
+            and execute(
+                "SELECT 1 FROM next_node JOIN node USING (node_id) WHERE node_id > ? AND "
+                "node_id <= ? AND next_node.kind AND next_node.kind != node.kind LIMIT 1",
+                (after, last),
+            ).fetchone()
+        ):
+            return "a node became one of another kind"
+        gone = "next_node WHERE node_id > ?1 AND node_id <= ?2 AND NOT kind"
+        if execute(
+            f"SELECT 1 FROM next_dentry WHERE node_id IN (SELECT node_id FROM {gone}) AND node_id "
+            f"UNION ALL SELECT 1 FROM dentry WHERE node_id IN (SELECT node_id FROM {gone}) AND "
+            "NOT EXISTS (SELECT 1 FROM next_dentry AS n WHERE n.parent = dentry.parent AND "
+            "n.name = dentry.name) LIMIT 1",
+            (after, last),
+        ).fetchone():
+            return "a name leads to what was removed"
+        if execute(
+            f"SELECT 1 FROM dentry WHERE parent IN (SELECT node_id FROM {gone}) AND "
+            "NOT EXISTS (SELECT 1 FROM next_dentry AS n WHERE n.parent = dentry.parent AND "
+            "n.name = dentry.name) LIMIT 1",
+            (after, last),
+        ).fetchone():
+            return "a folder was removed with what is in it"
+        return None
+
+    def _broken_by_names(self, first: Key, end: Key, sound: set[int]) -> str | None:
+        rows = self._database.execute(
+            "SELECT d.parent, d.name, d.node_id, coalesce(np.kind, bp.kind, 0), "
+            "coalesce(nn.kind, bn.kind, 0) FROM next_dentry AS d "
+            "LEFT JOIN next_node AS np ON np.node_id = d.parent "
+            "LEFT JOIN node AS bp ON bp.node_id = d.parent "
+            "LEFT JOIN next_node AS nn ON nn.node_id = d.node_id "
+            "LEFT JOIN node AS bn ON bn.node_id = d.node_id "
+            f"WHERE d.node_id AND {_SLICE_OF_NAMES.replace('parent, name', 'd.parent, d.name')}",
+            (*first, *end),
+        ).fetchall()
+        folders = []
+        for parent, name, node_id, kind_above, kind in rows:
+            if kind_above != NodeKind.FOLDER:
+                return "a name in what is no folder"
+            if not kind:
+                return "a name leads to nothing"
+            if node_id == 1:
+                return "the root has a name"
+            if kind == NodeKind.FOLDER:
+                folders.append((parent, name))
+                if len(self._places(node_id)) > 1:
+                    return "a folder has two names"
+                if self._is_inside_itself(node_id, sound):
+                    return "a folder is inside itself"
+        with self._database.transaction():
+            self._database.execute_many(
+                "UPDATE next_dentry SET is_folder = 1 WHERE parent = ? AND name = ?", folders
+            )
+        return None
+
+    def _places(self, node_id: int) -> list[Key]:
+        return self._database.execute(
+            "SELECT parent, name FROM shown_dentry WHERE node_id = ?", (node_id,)
+        ).fetchall()
+
+    def _is_inside_itself(self, folder_id: int, sound: set[int]) -> bool:
+        walked: set[int] = set()
+        at = folder_id
+        while at not in sound:
+            if at in walked:
+                return True
+            walked.add(at)
+            places = self._places(at)
+            if not places:
+                break
+            at = places[0][0]
+        sound |= walked
+        return False
+
+    # Showing ---------------------------------------------------------------------------------
+
+    def node(self, node_id: int) -> NodeRecord | None:
+        """Return what was gathered of a node (kind 0: its removal); None for nothing."""
+        row = self._database.execute(
+            f"SELECT {NODE_COLUMNS} FROM next_node WHERE node_id = ?", (node_id,)
+        ).fetchone()
+        return None if row is None else NodeRecord._make(row)
+
+    def dentry(self, key: Key) -> int | None:
+        """Return the node that was gathered of a name (0: none); None for nothing."""
+        row = self._database.execute(
+            "SELECT node_id FROM next_dentry WHERE parent = ? AND name = ?", key
+        ).fetchone()
+        return None if row is None else int(row[0])
+
+    def move(self) -> Iterator[Moved]:
+        """Put what is shown into the mirror. What readers see does not change by it."""
+        assert self._mirror.is_layered
+        for after, last in self._slices_of_nodes("next_node"):
+            with self._database.transaction():
+                moved = self._move_nodes(after, last)
+            yield moved
+        for first, end in self._slices_of_names("next_dentry"):
+            with self._database.transaction():
+                moved = self._move_names(first, end)
+            yield moved
+        self._mirror.end_layer()
+
+    def _move_nodes(self, after: int, last: int) -> Moved:
+        execute = self._database.execute
+        slice_, bounds = "WHERE node_id > ? AND node_id <= ?", (after, last)
+        moved = Moved()
+        columns_of_both = f"{_COLUMNS_OF_NEXT}, {_COLUMNS_OF_NODE}"
+        count = len(NodeRecord._fields)
+        for row in execute(
+            f"SELECT {columns_of_both} FROM next_node LEFT JOIN node USING (node_id) {slice_}",
+            bounds,
+        ).fetchall():
+            now, old = row[:count], row[count:]
+            moved.nodes.append(
+                (
+                    NodeRecord._make(old) if old[0] is not None else None,
+                    NodeRecord._make(now) if now[1] else None,
+                )
+            )
+        execute(
+            "DELETE FROM node WHERE node_id IN "
+            f"(SELECT node_id FROM next_node {slice_} AND NOT kind)",
+            bounds,
+        )
+        execute(
+            f"INSERT OR REPLACE INTO node ({NODE_COLUMNS}) "
+            f"SELECT {NODE_COLUMNS} FROM next_node {slice_} AND kind",
+            bounds,
+        )
+        execute(f"DELETE FROM next_node {slice_}", bounds)
+        return moved
+
+    def _move_names(self, first: Key, end: Key) -> Moved:
+        execute = self._database.execute
+        bounds = (*first, *end)
+        rows = execute(
+            "SELECT next_dentry.parent, next_dentry.name, coalesce(dentry.node_id, 0), "
+            "next_dentry.node_id FROM next_dentry LEFT JOIN dentry USING (parent, name) "
+            f"WHERE {_SLICE_OF_NAMES}",
+            bounds,
+        ).fetchall()
+        execute(
+            "DELETE FROM dentry WHERE (parent, name) IN "
+            f"(SELECT parent, name FROM next_dentry WHERE {_SLICE_OF_NAMES} AND NOT node_id)",
+            bounds,
+        )
+        execute(
+            "INSERT OR REPLACE INTO dentry (parent, name, node_id, is_folder) "
+            "SELECT parent, name, node_id, is_folder FROM next_dentry "
+            f"WHERE {_SLICE_OF_NAMES} AND node_id",
+            bounds,
+        )
+        execute(f"DELETE FROM next_dentry WHERE {_SLICE_OF_NAMES}", bounds)
+        return Moved(
+            dentries=[((parent, bytes(name)), before, now) for parent, name, before, now in rows]
+        )
+
+    # Slices ----------------------------------------------------------------------------------
+
+    def _slices_of_nodes(self, table: str) -> Iterator[tuple[int, int]]:
+        """Yield (after, last) of ROWS_AT_ONCE node ids of a table after the other."""
+        after = _BEFORE_ALL[0]
+        while True:
+            (last,) = self._database.execute(
+                "SELECT max(node_id) FROM "
+                f"(SELECT node_id FROM {table} WHERE node_id > ? ORDER BY node_id LIMIT ?)",
+                (after, self._rows_at_once),
+            ).fetchone()
+            if last is None:
+                return
+            yield after, last
+            after = last
+
+    def _slices_of_names(self, table: str) -> Iterator[tuple[Key, Key]]:
+        after = _BEFORE_ALL
+        while True:
+            rows = self._database.execute(
+                f"SELECT parent, name FROM {table} WHERE (parent, name) > (?,?) "
+                "ORDER BY parent, name LIMIT ?",
+                (*after, self._rows_at_once),
+            ).fetchall()
+            if not rows:
+                return
+            yield after, rows[-1]
+            after = rows[-1]

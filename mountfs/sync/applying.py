@@ -1,0 +1,172 @@
+"""The mirror moves to what the server said, and what was changed here is put on top again.
+
+Only what was changed here is looked at, however much was brought: for everything else the server's
+word is all there is.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from backend_server.protocol.errors import ErrorCode
+from backend_server.protocol.messages import OperationAnswer, QuotaState
+from mountfs.errors import Corruption
+from mountfs.state.local_changes import Key
+from mountfs.state.store import StateStore
+from mountfs.state.view_changes import ViewChanges
+from mountfs.sync.arrivals import Arrival
+from mountfs.sync.conflict_copies import ConflictCopies
+from mountfs.sync.rebase import Rebase
+from mountfs.sync.revival import remember_before
+from mountfs.sync.settle import Settlement, find_broken_promise, without_lost
+from mountfs.sync.successions import apply_successions
+
+
+def contents_in_doubt(
+    state: StateStore, arrival: Arrival, answers: Mapping[int, OperationAnswer] | None
+) -> set[int]:
+    """Return the files written here of which `arrival` may bring the same, by other hands."""
+    own_revisions = {answer.sequence for answer in (answers or {}).values()}
+    in_doubt = set()
+    for overlay in state.overlays:
+        theirs = arrival.node(overlay.node_id)
+        if theirs is not None and theirs.revision not in (
+            overlay.expected_revision, *own_revisions
+        ):  # fmt: skip
+            in_doubt.add(overlay.node_id)
+    for key, row in state.changes.dentries.items():
+        if not row.node_id or arrival.dentry(key) in (None, 0, row.node_id):
+            continue
+        record = state.tree.node(row.node_id)
+        if record is not None and record.is_folder:  # they merge: any file in it may meet its like
+            return {overlay.node_id for overlay in state.overlays}
+        in_doubt.add(row.node_id)
+    return in_doubt
+
+
+@dataclass(slots=True)
+class Applied:
+    """What applying did."""
+
+    view: ViewChanges
+    settlement: Settlement
+    conflicts: list[Key]
+
+
+def apply(
+    state: StateStore,
+    arrival: Arrival,
+    answers: Mapping[int, OperationAnswer] | None,
+    ready_manifests: Mapping[int, bytes],
+    *,
+    device_name: str,
+    new_node_id: Callable[[], int],
+    untie: bool,
+    is_merging: bool,
+) -> Applied:
+    """Bring the mirror to `arrival`, settle the batch, rebase what was changed here.
+
+    One transaction: after a crash either all of it happened, or it will be done again from the
+    same batch and the same cursor. No checkpoint.
+
+    Raises:
+        Corruption: What was pulled lacks what was answered. Nothing was done.
+    """
+    if answers is not None:
+        answers = _true_answers(state, arrival, answers)
+    arrival.note_seen()
+    view = ViewChanges()
+    settlement = Settlement(state)
+    with state.database.transaction():
+        met = _met(state, arrival)
+        before = remember_before(state, met.removed)
+        if answers is not None:
+            settlement.run(state.batches.in_flight, answers)
+            state.batches.forget()
+        # What was saved here over an old file meets what others made of the same file.
+        apply_successions(state, left_alone=settlement.applied_nodes)
+        arrival.enter()
+        copies = ConflictCopies(state, view, device_name=device_name, new_node_id=new_node_id)
+        Rebase(state, before, arrival.before, view, copies, is_merging=is_merging).run(
+            keys=met.keys | settlement.applied_keys,
+            nodes=met.present,
+            removed=met.removed,
+            edited=_edited_by_others(arrival, met.present, settlement.applied_revisions),
+            applied_revisions=settlement.applied_revisions,
+            ready_manifests=ready_manifests,
+            knotted=settlement.knotted_keys if untie else set(),
+        )
+        state.set_value("cursor", arrival.cursor)
+        # Mostly what is known; a server from an older backup counts on from a lower number.
+        state.batches.number_from(arrival.applied_through)
+        if arrival.quota is not None:
+            _take_quota(state, arrival.quota)
+    arrival.view_changes(settlement.applied_revisions, view)
+    return Applied(view, settlement, copies.made)
+
+
+def _take_quota(state: StateStore, quota: QuotaState) -> None:
+    """Keep the quota; what was refused for want of room is tried again as far as room came."""
+    old, room = state.quota, _room_of(quota)
+    state.set_quota(quota)
+    if room <= _room_of(old):
+        return
+    for node_id, code in sorted(state.parking.codes.items()):
+        record = state.tree.node(node_id)
+        if code != ErrorCode.QUOTA_EXCEEDED or record is None or record.size_bytes > room:
+            continue
+        room -= record.size_bytes
+        state.parking.unpark(node_id)
+
+
+def _room_of(quota: QuotaState) -> int:
+    return quota.limit_bytes - quota.used_bytes - quota.reserved_bytes
+
+
+def _true_answers(
+    state: StateStore, arrival: Arrival, answers: Mapping[int, OperationAnswer]
+) -> Mapping[int, OperationAnswer]:
+    """Return the answers as far as they hold. Raises `Corruption`: they cannot be true."""
+    if arrival.is_snapshot:
+        # A snapshot has no tombstone of what was made and removed since.
+        return without_lost(answers, head_sequence=arrival.head_sequence)
+    broken = find_broken_promise(
+        state.batches.in_flight, answers, arrival, head_sequence=arrival.head_sequence
+    )
+    if broken is not None:
+        raise Corruption(f"the server's answers are not true: {broken}")
+    return answers
+
+
+@dataclass(slots=True)
+class _Met:
+    """What was brought of what was changed here, or lies under a name that was."""
+
+    keys: set[Key]
+    present: set[int]
+    removed: set[int]
+
+
+def _met(state: StateStore, arrival: Arrival) -> _Met:
+    changes = state.changes
+    keys = {key for key in changes.dentries if arrival.dentry(key) is not None}
+    nodes = changes.involved_nodes() | {overlay.node_id for overlay in state.overlays}
+    # A file that others edited keeps a name which was given to another one here.
+    nodes |= {arrival.dentry(key) or state.mirror.child(*key) for key in changes.dentries}
+    met = _Met(keys, set(), set())
+    for node_id in nodes:
+        brought = arrival.node(node_id)
+        if brought is not None:
+            (met.present if brought.kind else met.removed).add(node_id)
+    return met
+
+
+def _edited_by_others(arrival: Arrival, present: set[int], own: Mapping[int, int]) -> set[int]:
+    """Return the files that have a new head which is not ours."""
+    edited = set()
+    for node_id in present:
+        old, now = arrival.before(node_id), arrival.node(node_id)
+        if old is None or now is None:
+            continue
+        if now.revision not in (old.revision, own.get(node_id)):
+            edited.add(node_id)
+    return edited
