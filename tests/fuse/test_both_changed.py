@@ -203,5 +203,6 @@ def test_saved_by_rename_on_both_sides_and_merged(apart: Apart) -> None:
     for side in (apart.here, apart.there):
         assert names_in(side) == ["text"]
         assert (side / "text").read_bytes() == b"one\n2\nthree\n"
-    happened = [one["what"] for one in apart.status_here()["recent"] if "text" in one["path"]]
+    ours = f"{apart.here.name}/text"
+    happened = [one["what"] for one in apart.status_here()["recent"] if one["path"] == ours]
     assert happened.count("merged") == 1, happened
