@@ -16,8 +16,8 @@ KEPT_S: Final = 20.0
 _OPERATIONS_PER_S_MAX: Final = 3_000
 
 # Measured: 190 KB for each 1,000 operations of a daemon, by caches of a bounded number of things
-# that are still filling (of manifests, 20 MB behind some 120,000 operations). A leak of 100 bytes an
-# operation on top would be seen.
+# that are still filling (of manifests, 20 MB behind some 120,000 operations). A leak of 100 bytes
+# an operation on top would be seen.
 _MEMORY: Final = {"growth": MIB / 4, "slack": 5.0 * MIB}
 
 MOUNT: Final[Mapping[str, Bound]] = {
