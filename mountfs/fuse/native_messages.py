@@ -1,5 +1,8 @@
-"""What libfuse and fusermount3 have to say: they say it on standard error, which a daemon lacks."""
+"""What libfuse, fusermount3 and pyfuse3 have to say: the first two say it on standard error, which
+a daemon lacks."""
 
+import errno
+import logging
 import os
 import tempfile
 from collections.abc import Iterator
@@ -34,3 +37,14 @@ def native_messages() -> Iterator[NativeMessages]:
             os.close(before)
             file.seek(0)
             said.text = " ".join(file.read(_TEXT_BYTES_MAX).decode(errors="replace").split())
+
+
+class WithoutAnswersToNobody(logging.Filter):
+    """For pyfuse3's log: whoever was killed while it waited takes no answer, and that is no error.
+
+    pyfuse3 logs each as one: "fuse_read(): fuse_reply_* failed with No such file or directory".
+    """
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        message = record.getMessage()
+        return not ("fuse_reply" in message and message.endswith(os.strerror(errno.ENOENT)))

@@ -19,7 +19,7 @@ from mountfs.fuse.invalidator import Invalidator
 from mountfs.fuse.kernel_tuning import tune_mount
 from mountfs.fuse.mount_table import find_mount
 from mountfs.fuse.mounting import mount_options
-from mountfs.fuse.native_messages import native_messages
+from mountfs.fuse.native_messages import WithoutAnswersToNobody, native_messages
 from mountfs.fuse.operations import Operations
 from mountfs.fuse.reading_turn import ReadingTurn
 from mountfs.fuse.trio_shim import TrioShim
@@ -90,6 +90,7 @@ class FuseSession:
             SetupError: The kernel or fusermount3 refused.
         """
         pyfuse3.trio = TrioShim(self._deadlines, self._turn)  # type: ignore[attr-defined]
+        logging.getLogger("pyfuse3").addFilter(WithoutAnswersToNobody())
         self._mount()
         try:
             with self._answering:

@@ -13,6 +13,8 @@ from mountfs.sync.backoff import BACKOFF_MIN_S, backoff_s
 
 _HELD_S: Final = 0.5
 """An answer that took so long was no idle one."""
+_YOUNG_S: Final = 1.0
+"""A poll that began so lately, as the first of a mount, is on a connection that lives."""
 _FRUITLESS_MAX: Final = 2
 _QUICK_MAX: Final = 50
 """Quick answers in a row until they are paced: a busy drive needs no more than a few a second."""
@@ -51,10 +53,15 @@ class Follower:
         self._hint = hint
         self._jitter = jitter
         self._try_now = trio.Event()
+        self._polling = trio.CancelScope()
+        self._asked_at_s = 0.0
 
     def try_now(self) -> None:
-        """The server can be reached again: a pause behind failures ends. Never blocks."""
+        """The server can be reached again: a pause behind failures ends, and so does a poll that
+        may hang on a connection which died with the link. Never blocks."""
         self._try_now.set()
+        if trio.current_time() > self._asked_at_s + _YOUNG_S:
+            self._polling.cancel()
 
     async def run(self) -> None:
         """Poll until cancelled."""
@@ -62,9 +69,11 @@ class Follower:
         pace = _Pace(self._jitter)
         while True:
             cursor = self._cursor()
-            asked_at_s = trio.current_time()
+            answer = None
+            self._asked_at_s = trio.current_time()
             try:
-                answer = await self._server.poll(PollRequest({self._drive_id: cursor}))
+                with trio.CancelScope() as self._polling:
+                    answer = await self._server.poll(PollRequest({self._drive_id: cursor}))
             except MountError:
                 failures += 1
                 self._try_now = trio.Event()
@@ -73,6 +82,9 @@ class Follower:
                 self._hint()
                 continue
             failures = 0
+            if answer is None:
+                self._hint()
+                continue
             if answer.retry_after_s:
                 await trio.sleep(answer.retry_after_s * self._jitter.uniform(0.5, 1.5))
             if self._drive_id in answer.moved:
@@ -81,7 +93,8 @@ class Follower:
                 self._hint()  # a slow poll is the safety net: ask the feed itself
             await trio.sleep(
                 pace.pause_s(
-                    took_s=trio.current_time() - asked_at_s, has_moved=self._cursor() != cursor
+                    took_s=trio.current_time() - self._asked_at_s,
+                    has_moved=self._cursor() != cursor,
                 )
             )
 

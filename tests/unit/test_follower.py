@@ -98,3 +98,36 @@ async def test_a_server_that_holds_no_poll_is_asked_ever_more_rarely(
     # Ten minutes: a few a second while each brings something, else as when the server is away.
     assert server.polls_count < 60 + (600 / BACKOFF_MIN_S if is_fruitful else 0)
     nursery.cancel_scope.cancel()
+
+
+async def test_a_poll_that_hung_when_the_server_is_back_is_asked_anew(
+    autojump_clock: MockClock, nursery: trio.Nursery
+) -> None:
+    asked_at_s: list[float] = []
+
+    class Silent(Server):
+        async def poll(self, request: PollRequest) -> PollAnswer:
+            asked_at_s.append(trio.current_time())
+            await trio.sleep_forever()
+            raise AssertionError
+
+    hints: list[float] = []
+    follower = Follower(
+        DRIVE,
+        Silent(),
+        cursor=lambda: "here",
+        moved=None,  # type: ignore[arg-type]  # nothing ever moves
+        hint=lambda: hints.append(trio.current_time()),
+        jitter=random.Random(1),
+    )
+    began_s = trio.current_time()
+    nursery.start_soon(follower.run)
+    await trio.sleep(0.5)
+    follower.try_now()
+    await trio.sleep(0.5)
+    assert asked_at_s == [began_s], "a young one is left alone"
+    await trio.sleep(30)
+    follower.try_now()
+    await trio.testing.wait_all_tasks_blocked()
+    assert asked_at_s == [began_s, began_s + 31.0]
+    assert hints == [began_s + 31.0], "and what it may have missed is asked for"
