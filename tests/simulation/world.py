@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import httpx
 import trio
@@ -64,10 +64,18 @@ EMAIL = "ada@example.org"
 
 
 class TrioClock:
-    """Monotonic time is the event loop's, so that an autojump clock moves both."""
+    """Monotonic time is the event loop's, so that an autojump clock moves both.
+
+    `wrong_by_ns`: how far from the truth somebody set the wall clock.
+    """
+
+    START_NS: Final = 1_760_000_000_000_000_000
+
+    def __init__(self) -> None:
+        self.wrong_by_ns = 0
 
     def wall_ns(self) -> int:
-        return 1_760_000_000_000_000_000 + int(trio.current_time() * 1e9)
+        return self.START_NS + int(trio.current_time() * 1e9) + self.wrong_by_ns
 
     def monotonic_s(self) -> float:
         return trio.current_time() + 1.0
@@ -220,6 +228,7 @@ class Device:
         self.token = ""
         self._scope: trio.CancelScope | None = None
         self.is_merging = True
+        self.clock = TrioClock()
         self.transport = world.make_link(httpx.ASGITransport(world.answer), seed)
 
     async def start(self) -> None:
@@ -234,7 +243,7 @@ class Device:
             )
         self.client = client
         drive = (await client.account()).drives[0]
-        self.state = StateStore.open(self._folder, DriveId(drive.drive_id), clock=TrioClock())
+        self.state = StateStore.open(self._folder, DriveId(drive.drive_id), clock=self.clock)
         world_cache = self._world.shared_cache
         contents = SmallContents(client, drive, {} if world_cache is None else world_cache)
         self.contents = contents
@@ -458,11 +467,13 @@ class World:
 
 @asynccontextmanager
 async def open_world(
-    folder: Path, executor: Callable[[Connections], Executor] = InlineExecutor
+    folder: Path,
+    executor: Callable[[Connections], Executor] = InlineExecutor,
+    clock: TrioClock | None = None,
 ) -> AsyncIterator[World]:
     config = ServerConfig(data=folder / "server", master_key_file=folder / "server" / "master.key")
     await trio.to_thread.run_sync(initialise, config)
-    server = await start_server(config, executor)
+    server = await start_server(config, executor, clock)
     await server.create_account(EMAIL, PASSWORD)
     world = None
     try:
@@ -476,13 +487,16 @@ async def open_world(
 
 
 async def start_server(
-    config: ServerConfig, executor: Callable[[Connections], Executor] = InlineExecutor
+    config: ServerConfig,
+    executor: Callable[[Connections], Executor] = InlineExecutor,
+    clock: TrioClock | None = None,
 ) -> ServerApp:
     """Return the real server, on the event loop's clock and without threads."""
+    wall = clock or TrioClock()
     return await build_app(
         config,
         seams=in_process_seams(
-            clock_ms=lambda: TrioClock().wall_ns() // 10**6,
+            clock_ms=lambda: wall.wall_ns() // 10**6,
             clock_s=trio.current_time,
             executor=executor,
         ),
