@@ -50,7 +50,7 @@ from mountfs.core.content import ContentSource, DirtyContent, Manifest
 from mountfs.core.text_merge import merge_texts
 from mountfs.errors import Corruption, MountError, Offline
 from mountfs.state.overlay import Source
-from mountfs.state.store import StateStore
+from mountfs.state.store import DEFAULT_STAGING_LIMIT_BYTES, StateStore
 from mountfs.sync.drive_sync import DriveSync
 from mountfs.transport.client import ServerClient
 from mountfs.vfs.attributes import Ownership
@@ -229,6 +229,8 @@ class Device:
         self._scope: trio.CancelScope | None = None
         self.is_merging = True
         self.clock = TrioClock()
+        self._drive: DriveInfo | None = None
+        self.staging_limit_bytes = DEFAULT_STAGING_LIMIT_BYTES
         self.transport = world.make_link(httpx.ASGITransport(world.answer), seed)
 
     async def start(self) -> None:
@@ -242,8 +244,15 @@ class Device:
                 "http://s", self.token, http_transport=self.transport, jitter=lambda: 1.0
             )
         self.client = client
-        drive = (await client.account()).drives[0]
-        self.state = StateStore.open(self._folder, DriveId(drive.drive_id), clock=self.clock)
+        if self._drive is None or not self.transport.is_cut:
+            self._drive = (await client.account()).drives[0]
+        drive = self._drive
+        self.state = StateStore.open(
+            self._folder,
+            DriveId(drive.drive_id),
+            clock=self.clock,
+            staging_limit_bytes=self.staging_limit_bytes,
+        )
         world_cache = self._world.shared_cache
         contents = SmallContents(client, drive, {} if world_cache is None else world_cache)
         self.contents = contents
@@ -253,7 +262,7 @@ class Device:
             self.state, client, contents, contents, device_name=self.name,
             is_merging=self.is_merging, new_node_id=new_node_id,
             on_view_changes=lambda changes: self.fs.apply_view_changes(changes),
-            on_online=lambda online: None, jitter=random.Random(1),
+            on_online=self._set_online, jitter=random.Random(1),
         )  # fmt: skip
         self.fs = DriveFileSystem(
             self.state, contents, self.kernel, ownership=Ownership(), is_read_only=False,
@@ -272,6 +281,9 @@ class Device:
     def forget_login(self) -> None:
         """The next start logs in anew, as another device of the server's."""
         self.token = ""
+
+    def _set_online(self, is_online: bool) -> None:
+        self.fs.space.is_online = is_online
 
     async def kill(self) -> None:
         """What was not in the state folder is lost. Starts again with `start`."""
