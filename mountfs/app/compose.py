@@ -222,6 +222,7 @@ class _MountedDrive:
         _LOG.info("online" if is_online else "offline")
         self._reader.set_online(is_online)
         self._catalog.set_online(is_online)
+        self._filesystem.space.is_online = is_online
         if is_online:
             self._refetch.try_again()
             self._bring_back.try_again()

@@ -46,11 +46,11 @@ class NextMirror:
     """Written by the follower only, as the mirror."""
 
     def __init__(
-        self, database: Database, mirror: Mirror, *, rows_at_once: int = ROWS_AT_ONCE
+        self, database: Database, mirror: Mirror, *, rows_at_once: int | None = None
     ) -> None:
         self._database = database
         self._mirror = mirror
-        self._rows_at_once = rows_at_once
+        self._rows_at_once = rows_at_once or ROWS_AT_ONCE
 
     # Gathering -------------------------------------------------------------------------------
 

@@ -203,9 +203,11 @@ class LargeArrival:
         await in_slices(self._rows.add(page.nodes, page.dentries))
 
     async def begin_with(self, small: Pulled, last_page: ChangesPage) -> None:
-        """Take what was pulled so far, and noted in the progress."""
+        """Take away what was pulled so far, and noted in the progress."""
         self._last_page = last_page
         await in_slices(self._rows.add(list(small.nodes.values()), list(small.dentries.values())))
+        small.nodes.clear()
+        small.dentries.clear()
 
     async def follow(self, source: FeedSource) -> None:
         """Take the pages behind the cursor until there are no more."""

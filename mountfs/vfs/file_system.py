@@ -107,7 +107,7 @@ class DriveFileSystem(Names):
         self._io = ContentIo(state.drive_id, state.overlays, content.manifests)
         self.kernel = kernel
         self._durability = Durability(state.database, state.overlays, state.clock)
-        self._space = Space(state)
+        self.space = Space(state)
         self._prefetch = prefetch
         self._files: dict[int, OpenFile] = {}
         self._folders: dict[int, tuple[Inode, Listing]] = {}
@@ -168,7 +168,7 @@ class DriveFileSystem(Names):
         self.on_local_change()
 
     async def statistics(self) -> Statistics:
-        return self._space.statistics()
+        return self.space.statistics()
 
     # Files -----------------------------------------------------------------------------------
 
@@ -224,6 +224,8 @@ class DriveFileSystem(Names):
         if not file.is_privileged and self.tree.mode_of(self.node_of(file.inode)) & SET_ID_BITS:
             self._drop_set_id(file.inode)
         self.on_local_change()
+        if pause_s := self.space.pause_s():
+            await trio.sleep(pause_s)
         return len(data)
 
     async def fsync(self, handle: Handle, *, data_only: bool) -> None:
@@ -311,7 +313,7 @@ class DriveFileSystem(Names):
         end = offset + len(data)
         if end > FILE_SIZE_BYTES_MAX:
             raise FileTooLarge("a file has at most 1 PiB")
-        self._space.check_growth(end - overlay.size_bytes)
+        self.space.check_growth(end - overlay.size_bytes)
         self.state.overlays.write(overlay, offset, data, now_ns=self.state.clock.wall_ns())
 
     def _overlay_for_writing(self, inode: Inode) -> Overlay:

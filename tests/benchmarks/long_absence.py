@@ -110,9 +110,10 @@ def move_on(database: Path, changes_count: int, *, folder_name: bytes) -> None:
     (last,) = connection.execute("SELECT max(node_id) FROM nodes").fetchone()
     olds = connection.execute(
         "SELECT name, node_id FROM dentries WHERE parent = ? AND node_id IS NOT NULL AND "
-        "name LIKE 'document%' LIMIT ?",
-        (FIRST_NODE, 3 * quarter),
+        "name >= ? AND name < ? ORDER BY name LIMIT ?",
+        (FIRST_NODE, b"document ", b"document:", 3 * quarter),
     ).fetchall()
+    assert len(olds) == 3 * quarter
     edited, renamed, removed = (olds[at * quarter : (at + 1) * quarter] for at in range(3))
     sequences = iter(range(head + 1, head + 10 * changes_count))
     touched: list[tuple[int, int]] = []

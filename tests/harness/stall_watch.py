@@ -45,6 +45,8 @@ class StallWatch:
         self._is_over.set()
         for thread in self._threads:
             thread.join()
+        for path in self._root.glob("scratch *"):
+            path.unlink()
         assert self.failure is None, f"a call failed: {self.failure!r}"
 
     def _watch(self, what: str, call: Callable[[int], None]) -> None:

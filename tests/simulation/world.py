@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import httpx
 import trio
@@ -50,7 +50,7 @@ from mountfs.core.content import ContentSource, DirtyContent, Manifest
 from mountfs.core.text_merge import merge_texts
 from mountfs.errors import Corruption, MountError, Offline
 from mountfs.state.overlay import Source
-from mountfs.state.store import StateStore
+from mountfs.state.store import DEFAULT_STAGING_LIMIT_BYTES, StateStore
 from mountfs.sync.drive_sync import DriveSync
 from mountfs.transport.client import ServerClient
 from mountfs.vfs.attributes import Ownership
@@ -65,10 +65,18 @@ EMAIL = "ada@example.org"
 
 
 class TrioClock:
-    """Monotonic time is the event loop's, so that an autojump clock moves both."""
+    """Monotonic time is the event loop's, so that an autojump clock moves both.
+
+    `wrong_by_ns`: how far from the truth somebody set the wall clock.
+    """
+
+    START_NS: Final = 1_760_000_000_000_000_000
+
+    def __init__(self) -> None:
+        self.wrong_by_ns = 0
 
     def wall_ns(self) -> int:
-        return 1_760_000_000_000_000_000 + int(trio.current_time() * 1e9)
+        return self.START_NS + int(trio.current_time() * 1e9) + self.wrong_by_ns
 
     def monotonic_s(self) -> float:
         return trio.current_time() + 1.0
@@ -228,6 +236,9 @@ class Device:
         self.token = ""
         self._scope: trio.CancelScope | None = None
         self.is_merging = True
+        self.clock = TrioClock()
+        self._drive: DriveInfo | None = None
+        self.staging_limit_bytes = DEFAULT_STAGING_LIMIT_BYTES
         self.transport = world.make_link(httpx.ASGITransport(world.answer), seed)
 
     async def start(self) -> None:
@@ -241,8 +252,15 @@ class Device:
                 "http://s", self.token, http_transport=self.transport, jitter=lambda: 1.0
             )
         self.client = client
-        drive = (await client.account()).drives[0]
-        self.state = StateStore.open(self._folder, DriveId(drive.drive_id), clock=TrioClock())
+        if self._drive is None or not self.transport.is_cut:
+            self._drive = (await client.account()).drives[0]
+        drive = self._drive
+        self.state = StateStore.open(
+            self._folder,
+            DriveId(drive.drive_id),
+            clock=self.clock,
+            staging_limit_bytes=self.staging_limit_bytes,
+        )
         world_cache = self._world.shared_cache
         contents = SmallContents(client, drive, {} if world_cache is None else world_cache)
         self.contents = contents
@@ -252,7 +270,7 @@ class Device:
             self.state, client, contents, contents, device_name=self.name,
             is_merging=self.is_merging, new_node_id=new_node_id,
             on_view_changes=lambda changes: self.fs.apply_view_changes(changes),
-            on_online=lambda online: None, jitter=random.Random(1),
+            on_online=self._set_online, jitter=random.Random(1),
         )  # fmt: skip
         self.fs = DriveFileSystem(
             self.state, contents, self.kernel, ownership=Ownership(), is_read_only=False,
@@ -271,6 +289,9 @@ class Device:
     def forget_login(self) -> None:
         """The next start logs in anew, as another device of the server's."""
         self.token = ""
+
+    def _set_online(self, is_online: bool) -> None:
+        self.fs.space.is_online = is_online
 
     async def kill(self) -> None:
         """What was not in the state folder is lost. Starts again with `start`."""
@@ -487,11 +508,13 @@ class World:
 
 @asynccontextmanager
 async def open_world(
-    folder: Path, executor: Callable[[Connections], Executor] = InlineExecutor
+    folder: Path,
+    executor: Callable[[Connections], Executor] = InlineExecutor,
+    clock: TrioClock | None = None,
 ) -> AsyncIterator[World]:
     config = ServerConfig(data=folder / "server", master_key_file=folder / "server" / "master.key")
     await trio.to_thread.run_sync(initialise, config)
-    server = await start_server(config, executor)
+    server = await start_server(config, executor, clock)
     await server.create_account(EMAIL, PASSWORD)
     world = None
     try:
@@ -505,13 +528,16 @@ async def open_world(
 
 
 async def start_server(
-    config: ServerConfig, executor: Callable[[Connections], Executor] = InlineExecutor
+    config: ServerConfig,
+    executor: Callable[[Connections], Executor] = InlineExecutor,
+    clock: TrioClock | None = None,
 ) -> ServerApp:
     """Return the real server, on the event loop's clock and without threads."""
+    wall = clock or TrioClock()
     return await build_app(
         config,
         seams=in_process_seams(
-            clock_ms=lambda: TrioClock().wall_ns() // 10**6,
+            clock_ms=lambda: wall.wall_ns() // 10**6,
             clock_s=trio.current_time,
             executor=executor,
         ),
