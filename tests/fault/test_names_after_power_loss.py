@@ -9,6 +9,11 @@ from pathlib import Path
 
 import pytest
 
+from backend_server.cli.checking import check_data
+from backend_server.config import CONFIG_FILE_NAME, CONFIG_TEMPLATE, Flags, load_config
+from backend_server.data_folder import load_existing_key
+from backend_server.maintenance.check.report import NoProgress
+from backend_server.maintenance.check.surroundings import CheckOptions
 from backend_server.protocol.identity import DriveId
 from harness.processes import environment, run
 from mountfs.state.database import Database
@@ -20,6 +25,11 @@ from stops.stopper import Stopper, build, can_build
 pytestmark = pytest.mark.skipif(not can_build(), reason="no C compiler (cc) here")
 
 OPEN = """
+from backend_server.cli.checking import check_data
+from backend_server.config import CONFIG_FILE_NAME, CONFIG_TEMPLATE, Flags, load_config
+from backend_server.data_folder import load_existing_key
+from backend_server.maintenance.check.report import NoProgress
+from backend_server.maintenance.check.surroundings import CheckOptions
 from backend_server.protocol.identity import DriveId
 from mountfs.state.store import StateStore
 def opened(boot_id):
@@ -106,3 +116,16 @@ write_private(state.device_file, b"token")
 """
     left = left_after_power_loss(tmp_path, script)
     assert (left / "state" / "device.json").read_bytes() == b"token"
+
+
+def test_a_server_that_was_initialised_is_one(tmp_path: Path) -> None:
+    script = """
+from backend_server.cli.initialise import initialise
+from backend_server.config import Flags, load_config
+initialise(load_config(Flags(data=folder / "srv" / "data")))
+"""
+    left = left_after_power_loss(tmp_path, script)
+    config = load_config(Flags(data=left / "srv" / "data"))
+    load_existing_key(config)
+    assert (config.data / CONFIG_FILE_NAME).read_text() == CONFIG_TEMPLATE
+    assert check_data(config, CheckOptions(), NoProgress()).findings == []

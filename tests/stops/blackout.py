@@ -115,6 +115,7 @@ def lose_power(
     seed: int,
     steps: Sequence[Step],
     moments: Sequence[Moment],
+    keep: Path | None = None,
 ) -> list[str]:
     """Return what is wrong after `party`'s machine lost its power behind the record `at`, while
     the other was killed and lost nothing."""
@@ -141,7 +142,13 @@ def lose_power(
             judge = partial(find_unlawful, moments=since, steps=done)
         else:
             judge = partial(_closest, moments[returned : until + 1])
-        return find_faults(house, judge)
+        kept = keep / f"{party}-{fate}-{at}" if keep else None
+        if kept:
+            house.copy_to(kept)
+        faults = find_faults(house, judge)
+        if kept and not faults:
+            shutil.rmtree(kept)
+        return faults
 
 
 def _closest(allowed: Sequence[Moment], found: Moment) -> list[str]:

@@ -20,7 +20,7 @@ from stops.house import Template, open_template
 from stops.killing import Party, stop_once
 from stops.oracle import Moment, Oracle
 from stops.stopper import How, Kind, Stop
-from stops.work import Step, make_base, plan_work
+from stops.work import PIECE_COUNT, Step, make_base, plan_work
 
 _HOW_OF: Final = {"before": How.BEFORE, "half": How.HALF, "after": How.AFTER}
 
@@ -43,7 +43,8 @@ class Point:
 
 def main(words: Sequence[str] | None = None) -> int:
     options = _parse(words)
-    fault_count = point_count = 0
+    point_count = 0
+    failed: list[str] = []
     began_s = time.monotonic()
     try:
         with ExitStack() as at_end:
@@ -54,7 +55,7 @@ def main(words: Sequence[str] | None = None) -> int:
             for point in _plan(options, template, script, top):
                 where, faults = point.run()
                 point_count += 1
-                fault_count += bool(faults)
+                failed += [point.words] if faults else []
                 elapsed_s = time.monotonic() - began_s
                 verdict = "FAULT" if faults else "ok"
                 print(f"{elapsed_s:7.1f} s  {verdict:5}  {point.words}  {where}", flush=True)
@@ -62,13 +63,15 @@ def main(words: Sequence[str] | None = None) -> int:
                     print(fault, file=sys.stderr, flush=True)
     except KeyboardInterrupt:
         return 130
-    print(f"{point_count} points, {fault_count} of them with faults")
-    return 1 if fault_count else 0
+    print(f"{point_count} points, {len(failed)} of them with faults")
+    for words_again in failed:
+        print(f"again: python tests/stops {words_again}")
+    return 1 if failed else 0
 
 
-def make_script(top: Path) -> Script:
+def make_script(top: Path, *, piece_count: int = PIECE_COUNT) -> Script:
     """Return the script, and what it leaves on a plain folder below `top`."""
-    steps = plan_work()
+    steps = plan_work(piece_count=piece_count)
     root = top / "oracle"
     root.mkdir()
     make_base(root)
@@ -99,6 +102,11 @@ def _parse(words: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--first", type=int, default=1, help="point to begin with [1]")
     parser.add_argument("--last", type=int, help="point to end with")
     parser.add_argument("--seed", type=int, default=1, help="of what is torn [1]")
+    parser.add_argument(
+        "--keep", type=Path, metavar="DIR",
+        help="leave the folders of what failed there: as they were in the end, or as the power "
+        "loss left them",
+    )  # fmt: skip
     parser.add_argument("--dir", type=Path, help="on a real disk [the temporary folder]")
     options = parser.parse_args(words)
     if options.every < 1 or options.first < 1:
@@ -123,6 +131,9 @@ def _stop_points(
     def run(stop: Stop | None) -> tuple[str, list[str]]:
         with template.house(top / "house") as house:
             outcome = stop_once(house, party, stop, script.steps, script.moments)
+            if outcome.faults and options.keep and stop is not None:
+                house.clean_up()
+                house.copy_to(options.keep / f"{party}-{stop.kind.name.lower()}-{stop.number}")
         totals.append(outcome.counted.calls)
         where = outcome.counted.where or "not reached"
         return f"step {outcome.step_count}: {where}", outcome.faults
@@ -164,7 +175,7 @@ def _power_points(
                 record = recording.records[at - 1]
                 faults = lose_power(
                     recording, top / "house", party=party, fate=fate, at=at, seed=options.seed,
-                    steps=script.steps, moments=script.moments,
+                    steps=script.steps, moments=script.moments, keep=options.keep,
                 )  # fmt: skip
                 return f"behind {record.what} {record.path}", faults
 

@@ -32,7 +32,7 @@ class Template:
     @contextmanager
     def house(self, folder: Path) -> Iterator["House"]:
         """Copy everything into `folder`; nothing runs yet. All ends and goes with the context."""
-        shutil.copytree(self.folder, folder, ignore=shutil.ignore_patterns("*.sock"))
+        _copy(self.folder, folder)
         house = House(folder, self.library, self.port)
         try:
             yield house
@@ -96,6 +96,11 @@ class House:
         wait_until(is_decided, deadline_s=MOUNT_DEADLINE_S, what="the mount answers or ends")
         return process.is_running
 
+    def copy_to(self, folder: Path) -> None:
+        """Copy everything to `folder`, in place of what is there. Nothing runs."""
+        shutil.rmtree(folder, ignore_errors=True)
+        _copy(self.folder, folder)
+
     def empty_cache(self) -> None:
         shutil.rmtree(self.laptop_state / "cache")
 
@@ -129,6 +134,10 @@ def open_template(folder: Path) -> Iterator[Template]:
         assert done.code == 0, str(done)
         server.stop()
         yield Template(template, library, server.port)
+
+
+def _copy(source: Path, target: Path) -> None:
+    shutil.copytree(source, target, ignore=shutil.ignore_patterns("*.sock"))
 
 
 def _server(folder: Path, port: int) -> Server:

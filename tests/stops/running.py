@@ -2,10 +2,10 @@
 
 import subprocess
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Final
 
 from harness.mount import Mount
+from stops import commands
 from stops.work import Step, Sync
 
 GONE_DEADLINE_S: Final = 10.0
@@ -26,7 +26,7 @@ def do_work(
     for count, step in enumerate(steps):
         try:
             _make(step, mount)
-        except (OSError, AssertionError, subprocess.TimeoutExpired) as error:
+        except (OSError, AssertionError) as error:
             _wait_for_end(mount, f"step {count}, {step!r}: {error}")
             return count
         on_returned()
@@ -39,17 +39,16 @@ def unmount(mount: Mount) -> None:
     Raises:
         StepFailed: It is refused.
     """
-    done = mount.unmount()
-    if done.code:
-        _wait_for_end(mount, f"umount: {done}")
+    if faults := commands.unmount(mount):
+        _wait_for_end(mount, "\n".join(faults))
 
 
 def _make(step: Step, mount: Mount) -> None:
     if isinstance(step, Sync):
-        done = mount.try_sync()
-        assert done.code == 0, str(done)
+        faults = commands.sync(mount)
+        assert not faults, faults
     else:
-        step.make(Path(mount.path))
+        step.make(mount.path)
 
 
 def _wait_for_end(mount: Mount, what: str) -> None:

@@ -4,9 +4,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 from harness.mount import ARRIVE_DEADLINE_S, Mount
-from harness.processes import Finished
 from harness.trees import differences, read_tree
 from harness.waiting import DeadlinePassed, wait_until
+from stops import commands
 from stops.house import House
 from stops.oracle import Moment, read_colours
 
@@ -49,22 +49,23 @@ def find_faults(house: House, judge: Judge) -> list[str]:
     faults = [f"after the restart: {fault}" for fault in judge(shown)]
     if faults:
         return faults
-    faults += _failed("sync", house.laptop.try_sync())
+    faults += commands.sync(house.laptop)
     settled = read_moment(house.laptop.path)
     faults += [f"once more after the sync: {fault}" for fault in judge(settled)]
-    faults += _failed("umount", house.laptop.unmount())
+    faults += commands.unmount(house.laptop)
     if faults:
         return [*faults, house.laptop.process.tail()]
-    faults += _failed("mountfs check", house.laptop.device.command("check"))
+    faults += commands.check_client(house.laptop_state)
     house.empty_cache()
     assert house.start_laptop(), f"not with an empty cache\n{house.laptop.process.tail()}"
     house.fresh.start()
     for name, mount in (("an empty cache", house.laptop), ("a new device", house.fresh)):
         faults += [f"{name}: {fault}" for fault in _wait_for(settled, mount)]
-        faults += _failed("umount", mount.unmount())
+        # They have nothing to send: SIGTERM unmounts as well, and needs no command.
+        if code := mount.process.stop():
+            faults.append(f"{name}: the mount ended with {code}\n{mount.process.tail()}")
     house.server.stop()
-    checked = house.server.command("check", "--data", house.server.data)
-    faults += _failed("mountfs-server check", checked)
+    faults += commands.check_server(house.server_data)
     for process in (house.laptop.process, house.fresh.process, house.server.process):
         faults += [f"in the log of {process.name}: {line}" for line in process.alarms()]
     return faults
@@ -83,7 +84,3 @@ def _wait_for(expected: Moment, mount: Mount) -> list[str]:
     except DeadlinePassed:
         return last
     return []
-
-
-def _failed(what: str, done: Finished) -> list[str]:
-    return [] if done.code == 0 else [f"{what}: {done}"]

@@ -13,6 +13,9 @@ from typing import Final
 PIECE_BYTES: Final = 128 * 1024
 """A write(2) of no more reaches the mount as one request, and is there whole or not at all."""
 
+PIECE_COUNT: Final = 40
+"""Pieces of the big file: 5 MB, 20 blocks or so."""
+
 BASE: Final = {
     "letter": 5_000,
     "report": 200_000,
@@ -182,7 +185,7 @@ def make_base(root: Path) -> None:
         (root / path).write_bytes(chance.randbytes(size_bytes))
 
 
-def plan_work(*, piece_count: int = 40) -> Sequence[Step]:
+def plan_work(*, piece_count: int = PIECE_COUNT) -> Sequence[Step]:
     """Return the steps of the script, the same each time. Pure.
 
     `piece_count` pieces of PIECE_BYTES make the big file.
