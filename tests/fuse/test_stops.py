@@ -9,8 +9,8 @@ import pytest
 from stops.blackout import Fate, lose_power, record_work
 from stops.command import Script, make_script
 from stops.house import Template, open_template
-from stops.killing import Party, stop_once
-from stops.stopper import How, Kind, Stop, can_build
+from stops.killing import stop_once
+from stops.stopper import How, Kind, Party, Stop, can_build
 
 pytestmark = [
     pytest.mark.fuse,

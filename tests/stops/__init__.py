@@ -22,6 +22,7 @@ out what was not synced; both are started on what is left, under a new boot id.
     work.py       the calls of the script               oracle.py   what they leave, and what may be
     house.py      server, devices and mounts, copied from a template for each point
     killing.py    one stop                              verdict.py  what both compare in the end
+    stumbling.py  a second stop, at the start behind it
     running.py    does the script on a mount            commands.py what `sync` and `check` do
     recording.py  what was recorded                     disk.py     what outlives a power loss; pure
     blackout.py   one power loss                        command.py  sweeps over all points

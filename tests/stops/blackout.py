@@ -1,4 +1,10 @@
-"""One power loss: a recorded run, cut off anywhere, with what was not synced lost or not."""
+"""One power loss: a recorded run, cut off anywhere, with what was not synced lost or not.
+
+A recording, and not a log that undoes what a killed run did: one run gives every moment of both
+sides, and what each knew of the other then; and which states a disk may be in stays a pure question
+(`disk.py`), as in ALICE (Pillai et al., OSDI '14). The order of the records agrees with what caused
+what, so any beginning is a moment that could have been.
+"""
 
 import random
 import shutil
@@ -11,11 +17,11 @@ from typing import Final
 
 from stops.disk import Disk, Image, write_image
 from stops.house import House, Template
-from stops.killing import Party
 from stops.oracle import Moment, find_unlawful
 from stops.recording import CLIENT, SCRIPT, SERVER, Record, StepMarks, load_recording
 from stops.running import do_work, unmount
-from stops.stopper import other_boot
+from stops.stopper import Party, Stop, other_boot
+from stops.stumbling import stumble
 from stops.verdict import difference, find_faults
 from stops.work import Step
 
@@ -116,9 +122,15 @@ def lose_power(
     steps: Sequence[Step],
     moments: Sequence[Moment],
     keep: Path | None = None,
+    again: Stop | None = None,
 ) -> list[str]:
     """Return what is wrong after `party`'s machine lost its power behind the record `at`, while
-    the other was killed and lost nothing."""
+    the other was killed and lost nothing.
+
+    Args:
+        keep: Folder that gets what the power loss left, if something is wrong.
+        again: The party is stopped once more when it starts next.
+    """
     disks = recording.disks()
     returned = 0
     for record in recording.records[:at]:
@@ -145,6 +157,8 @@ def lose_power(
         kept = keep / f"{party}-{fate}-{at}" if keep else None
         if kept:
             house.copy_to(kept)
+        if again is not None:
+            stumble(house, party, again)
         faults = find_faults(house, judge)
         if kept and not faults:
             shutil.rmtree(kept)

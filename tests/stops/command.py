@@ -4,6 +4,8 @@ Exit codes: 0 nothing was wrong, 1 something was, 2 usage, 130 interrupted.
 """
 
 import argparse
+import random
+import signal
 import sys
 import tempfile
 import time
@@ -17,9 +19,10 @@ from typing import Final
 import stops
 from stops.blackout import Fate, lose_power, record_work
 from stops.house import Template, open_template
-from stops.killing import Party, stop_once
+from stops.killing import stop_once
 from stops.oracle import Moment, Oracle
-from stops.stopper import How, Kind, Stop
+from stops.stopper import How, Kind, Party, Stop
+from stops.stumbling import draw_again
 from stops.work import PIECE_COUNT, Step, make_base, plan_work
 
 _HOW_OF: Final = {"before": How.BEFORE, "half": How.HALF, "after": How.AFTER}
@@ -43,6 +46,8 @@ class Point:
 
 def main(words: Sequence[str] | None = None) -> int:
     options = _parse(words)
+    # Also when told to end by another program: no mount and no process may stay.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     point_count = 0
     failed: list[str] = []
     began_s = time.monotonic()
@@ -98,6 +103,9 @@ def _parse(words: Sequence[str] | None) -> argparse.Namespace:
         "--power", type=Fate, choices=list(Fate), action="append",
         help="lose power instead: what was not synced is lost, kept, or some of it",
     )  # fmt: skip
+    parser.add_argument(
+        "--again", action="store_true", help="stop once more, at random, at the start that follows"
+    )
     parser.add_argument("--every", type=int, default=1, help="so many points are one [1]")
     parser.add_argument("--first", type=int, default=1, help="point to begin with [1]")
     parser.add_argument("--last", type=int, help="point to end with")
@@ -130,13 +138,16 @@ def _stop_points(
 ) -> Iterator[Point]:
     def run(stop: Stop | None) -> tuple[str, list[str]]:
         with template.house(top / "house") as house:
-            outcome = stop_once(house, party, stop, script.steps, script.moments)
+            outcome = stop_once(house, party, stop, script.steps, script.moments, again(stop))
             if outcome.faults and options.keep and stop is not None:
                 house.clean_up()
                 house.copy_to(options.keep / f"{party}-{stop.kind.name.lower()}-{stop.number}")
         totals.append(outcome.counted.calls)
         where = outcome.counted.where or "not reached"
         return f"step {outcome.step_count}: {where}", outcome.faults
+
+    def again(stop: Stop | None) -> Stop | None:
+        return draw_again(random.Random(f"{options.seed} {stop}")) if options.again else None
 
     totals: list[Mapping[Kind, int]] = []
     if options.last is None:
@@ -149,6 +160,7 @@ def _stop_points(
                 stop = Stop(kind, number, _HOW_OF[how])
                 words = f"--of {party} --kind {kind.name.lower()} --how {how}"
                 words += f" --first {number} --last {number}"
+                words += f" --again --seed {options.seed}" if options.again else ""
                 yield Point(words, partial(run, stop))
 
 
@@ -169,13 +181,15 @@ def _power_points(
         last = min(options.last or len(points), len(points))
         for number in range(options.first, last + 1, options.every):
             words = f"--of {party} --power {fate} --seed {options.seed}"
-            words += f" --first {number} --last {number}"
+            words += f" --first {number} --last {number}" + (" --again" if options.again else "")
 
             def run(at: int = points[number - 1], fate: Fate = fate) -> tuple[str, list[str]]:
                 record = recording.records[at - 1]
                 faults = lose_power(
                     recording, top / "house", party=party, fate=fate, at=at, seed=options.seed,
                     steps=script.steps, moments=script.moments, keep=options.keep,
+                    again=draw_again(random.Random(f"{options.seed} {at}"))
+                    if options.again else None,
                 )  # fmt: skip
                 return f"behind {record.what} {record.path}", faults
 

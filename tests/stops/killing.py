@@ -4,7 +4,6 @@ import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from enum import StrEnum
 
 from harness.relay import is_listening
 from harness.server import START_DEADLINE_S
@@ -12,14 +11,10 @@ from harness.waiting import wait_until
 from stops.house import House
 from stops.oracle import Moment
 from stops.running import StepFailed, do_work, unmount
-from stops.stopper import Counted, Stop
+from stops.stopper import Counted, Party, Stop
+from stops.stumbling import stumble
 from stops.verdict import difference, find_faults
 from stops.work import Step
-
-
-class Party(StrEnum):
-    CLIENT = "client"
-    SERVER = "server"
 
 
 @dataclass(frozen=True)
@@ -32,9 +27,17 @@ class Outcome:
 
 
 def stop_once(
-    house: House, party: Party, stop: Stop | None, steps: Sequence[Step], moments: Sequence[Moment]
+    house: House,
+    party: Party,
+    stop: Stop | None,
+    steps: Sequence[Step],
+    moments: Sequence[Moment],
+    again: Stop | None = None,
 ) -> Outcome:
-    """Do the work with `party` stopped at `stop` (None: never), and return what is wrong then."""
+    """Do the work with `party` stopped at `stop` (None: never), and return what is wrong then.
+
+    `again`: it is stopped once more when it starts next.
+    """
     stopper = house.stopper_of_client() if party is Party.CLIENT else house.stopper_of_server()
     extra = stopper.environment(stop=stop)
     try:
@@ -44,10 +47,13 @@ def stop_once(
             count = _run_server(house, extra, steps)
     except StepFailed as error:
         return Outcome(stopper.counted(), 0, [str(error)])
+    counted = stopper.counted()
+    if again is not None:
+        stumble(house, party, again)
     # What had returned, and perhaps the one call in the air.
     allowed = moments[count : count + 2] if party is Party.CLIENT else moments[-1:]
     faults = find_faults(house, lambda found: _closest(allowed, found))
-    return Outcome(stopper.counted(), count, faults)
+    return Outcome(counted, count, faults)
 
 
 def _closest(allowed: Sequence[Moment], found: Moment) -> list[str]:

@@ -5,13 +5,20 @@ import struct
 import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass
-from enum import IntEnum
+from enum import IntEnum, StrEnum
 from pathlib import Path
 from typing import Final
 
 SOURCE: Final = Path(__file__).with_name("stopper.c")
 BUILD_TIMEOUT_S: Final = 60.0
 _COUNTERS: Final = struct.Struct("<6QQ456s")
+
+
+class Party(StrEnum):
+    """Who is stopped, or loses power."""
+
+    CLIENT = "client"
+    SERVER = "server"
 
 
 class Kind(IntEnum):
