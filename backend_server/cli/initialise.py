@@ -1,8 +1,10 @@
 """`init`: makes keys, database and config in an empty folder."""
 
 import asyncio
+import os
 from pathlib import Path
 
+from backend_server.blocks.local_folder import sync_folder
 from backend_server.cli.failures import CommandFailed
 from backend_server.config import CONFIG_FILE_NAME, CONFIG_TEMPLATE, ServerConfig
 from backend_server.metadata.database import Database
@@ -29,6 +31,7 @@ def initialise(config: ServerConfig) -> MasterKey:
             "put the recovery copy there"
         )
     try:
+        missing = [folder for folder in (config.data, *config.data.parents) if not folder.exists()]
         config.data.mkdir(mode=0o700, parents=True, exist_ok=True)
         config.blocks_folder.mkdir(mode=0o700, exist_ok=True)
         if config.master_key_file.exists():
@@ -38,12 +41,23 @@ def initialise(config: ServerConfig) -> MasterKey:
             write_master_key(config.master_key_file, master)
         settings = config.data / CONFIG_FILE_NAME
         if not settings.exists():
-            settings.write_text(CONFIG_TEMPLATE)
+            _write_settings(settings)
+        # fsync(2) of a file keeps what is in it; its name is kept by one of the folder.
+        sync_folder(config.data)
+        for folder in missing or [config.data]:
+            sync_folder(folder.parent)
     except OSError as error:
         raise CommandFailed(f"{config.data} cannot be written: {error}") from error
     # The database comes last: with it the folder counts as initialised.
     asyncio.run(_make_database(config.database_file))
     return master
+
+
+def _write_settings(path: Path) -> None:
+    with path.open("w") as file:
+        file.write(CONFIG_TEMPLATE)
+        file.flush()
+        os.fsync(file.fileno())
 
 
 async def _make_database(path: Path) -> None:

@@ -13,6 +13,7 @@ import msgspec
 
 from mountfs.app.state_folder import StateFolder
 from mountfs.errors import NotLoggedIn, SetupError
+from mountfs.state.folder_names import sync_folder
 
 KEY_BYTES: Final = 32
 
@@ -85,6 +86,7 @@ def write_private(path: Path, data: bytes) -> None:
             file.flush()
             os.fsync(descriptor)
         new.replace(path)
+        sync_folder(path.parent)
     except OSError as error:
         raise SetupError(
             f"{path} cannot be written: {error.strerror}", remedy="choose another --state DIR"

@@ -19,6 +19,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from mountfs.errors import SetupError
+from mountfs.state.folder_names import make_folder
 
 
 class StateFolder:
@@ -60,7 +61,7 @@ class StateFolder:
         """
         try:
             for folder in (self.path, self.path / "log", self.path / "run"):
-                folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+                make_folder(folder)
             self.path.chmod(0o700)
         except OSError as error:
             raise self._not_writable(error.strerror or str(error)) from error

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from mountfs.state.folder_names import make_folder, sync_folder
+
 _COPY_BYTES: Final = 1 << 20
 
 
@@ -24,7 +26,7 @@ class RecoveredCopy:
 
 def copy_path(recovered_folder: Path, node_id: int, generation_id: int) -> Path:
     """Return where the copy of a generation lies; the folder is made if need be."""
-    recovered_folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    make_folder(recovered_folder)
     return recovered_folder / f"{node_id}-{generation_id}"
 
 
@@ -35,6 +37,7 @@ def note_path(copy: Path, path: str) -> None:
         file.write(path.encode(errors="surrogateescape"))
         file.flush()
         os.fsync(file.fileno())
+    sync_folder(noted.parent)
 
 
 def highest_generation(recovered_folder: Path) -> int:
@@ -77,6 +80,7 @@ def copy_range(source: Path, target: Path, start: int, end: int) -> None:
             os.pwrite(writer, data, start)
             start += len(data)
         os.fsync(writer)
+        sync_folder(target.parent)
     finally:
         os.close(reader)
         os.close(writer)
@@ -88,6 +92,7 @@ def put_bytes(target: Path, start: int, data: bytes) -> None:
     try:
         os.pwrite(writer, data, start)
         os.fsync(writer)
+        sync_folder(target.parent)
     finally:
         os.close(writer)
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from mountfs.core.extents import STAGED
 from mountfs.core.rescue import Rescue, RescuePlan
 from mountfs.state.database import Database
+from mountfs.state.folder_names import sync_folder
 from mountfs.state.overlay_rows import OverlayRows
 from mountfs.state.recovered_copies import copy_path, copy_range, note_path, put_bytes
 from mountfs.state.recovery import current_boot_id, is_unclean_stop, set_untrusted_aside
@@ -70,6 +71,7 @@ def claim_file(folder: Path, generation_id: int, *, node_id: int = 0, keeps: boo
         copy = copy_path(folder / "recovered", node_id, generation_id)
     with suppress(FileExistsError):
         os.link(source, copy)
+    sync_folder(copy.parent)
     if not keeps:
         source.unlink()
     return copy

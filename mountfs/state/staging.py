@@ -14,6 +14,7 @@ from typing import Final
 
 from mountfs.core.overlay_laws import Range
 from mountfs.errors import LocalStorageBroken, LocalStorageFull, StagedBytesLost
+from mountfs.state.folder_names import make_folder, sync_folder
 from mountfs.state.seals import Seal, load_seal, seal_path, store_seal
 
 _DESCRIPTORS_MAX: Final = 256
@@ -30,7 +31,7 @@ class StagingFiles:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_folder(folder)
         self._descriptors: OrderedDict[int, int] = OrderedDict()
         self._unlooked_bytes = _LOOK_EVERY_BYTES
         # Which generations have files. Those of small writes have none, and to ask the disk for
@@ -40,6 +41,9 @@ class StagingFiles:
             for path in folder.iterdir()
             if (number := path.name.removesuffix(".seal")).isdigit()
         }
+        self._unnamed = self.generation_ids()
+        """Whose names may not be on the platter. `begin` adds on the loop's thread, `sync` takes
+        away on any."""
         self._seals = {
             generation_id: seal
             for generation_id in self.generation_ids()
@@ -56,6 +60,7 @@ class StagingFiles:
             seal_path(self.path(generation_id)).unlink(missing_ok=True)
         self._present.add(generation_id)
         self._descriptor(generation_id, flags=os.O_CREAT)
+        self._unnamed.add(generation_id)
 
     def write(self, generation_id: int, offset: int, data: bytes | memoryview) -> None:
         """Write all of `data`. Survives SIGKILL on return. The generation was begun.
@@ -104,6 +109,7 @@ class StagingFiles:
         if descriptor is not None:
             os.close(descriptor)
         self._seals.pop(generation_id, None)
+        self._unnamed.discard(generation_id)
         self.path(generation_id).unlink(missing_ok=True)
         seal_path(self.path(generation_id)).unlink(missing_ok=True)
         self._present.discard(generation_id)
@@ -140,7 +146,8 @@ class StagingFiles:
             seal_path(self.path(generation_id)).unlink(missing_ok=True)
 
     def sync(self, generation_id: int) -> bool:
-        """Put the file's bytes on the platter; whether it was there. Blocks; for a worker thread.
+        """Put the file's bytes and name on the platter; whether it was there. Blocks; for a worker
+        thread.
 
         It may rightly be gone: retired meanwhile, since its bytes are on the server.
         """
@@ -150,6 +157,11 @@ class StagingFiles:
             return False
         try:
             os.fdatasync(descriptor)
+            # Behind the file's own sync this finds little left to do: 0.1 ms on ext4, once a file.
+            if generation_id in self._unnamed:
+                named = self._unnamed.copy()
+                sync_folder(self._folder)
+                self._unnamed -= named
             return True
         except OSError as error:
             raise _translated(error) from error

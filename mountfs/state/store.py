@@ -14,6 +14,7 @@ from mountfs.state.batches import Batches
 from mountfs.state.counter import ChangeCounter
 from mountfs.state.database import Database, find_lost_database, state_damaged
 from mountfs.state.disputes import Disputes
+from mountfs.state.folder_names import make_folder
 from mountfs.state.inodes import InodeAliases, Writers
 from mountfs.state.local_changes import LocalChanges
 from mountfs.state.mirror import Mirror
@@ -97,7 +98,7 @@ class StateStore:
                 is damaged: nothing in it was changed.
         """
         try:
-            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            make_folder(folder)
         except OSError as error:
             raise SetupError(
                 f"the state folder {folder} cannot be made: {error.strerror}",

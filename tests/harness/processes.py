@@ -114,7 +114,7 @@ class LoggedProcess:
         if self._process is not None:
             self._process.send_signal(number)
 
-    def wait(self, timeout_s: float = STOP_TIMEOUT_S) -> int:
+    def wait(self, timeout_s: float | None = STOP_TIMEOUT_S) -> int:
         """Return the exit code. Raises subprocess.TimeoutExpired."""
         assert self._process is not None, f"{self.name} was not started"
         return self._process.wait(timeout_s)

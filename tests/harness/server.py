@@ -23,11 +23,16 @@ class Server:
     """One server. It can be stopped, killed and started again on the same folder and port."""
 
     def __init__(
-        self, folder: Path, *, data: Path | None = None, options: Sequence[str] = ()
+        self,
+        folder: Path,
+        *,
+        data: Path | None = None,
+        options: Sequence[str] = (),
+        port: int | None = None,
     ) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.data = data or folder / "data"
-        self.port = free_port()
+        self.port = port or free_port()
         self._env = environment(folder)
         self.process = LoggedProcess(
             name="mountfs-server",

@@ -1,0 +1,76 @@
+"""The law of what a drive may show after a power loss: it must see each way of breaking it."""
+
+import tempfile
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from stops.oracle import Moment, Oracle, find_unlawful
+from stops.work import Create, Fsync, Remove, Rename, Resize, Step, Sync, Write
+
+
+def faults_of(top: Path, steps: list[Step], shown: dict[str, bytes]) -> list[str]:
+    """Hold `shown`, files by path, against what the steps permit; the last step is in the air."""
+    root = Path(tempfile.mkdtemp(dir=top))
+    (root / "old").write_bytes(b"old bytes")
+    oracle = Oracle(root)
+    oracle.begin()
+    for step in steps:
+        oracle.make(step)
+    oracle.close()
+    file = oracle.moments[0].tree["old"]
+    tree = {path: replace(file, content=path) for path in shown}
+    found = Moment(tree, {}, {path: (0, content) for path, content in shown.items()})
+    return find_unlawful(found, oracle.moments, steps)
+
+
+EDIT: list[Step] = [
+    Write("old", 0, b"NEW"),
+    Fsync("old"),
+    Write("old", 4, b"BYTES"),
+    Write("old", 9, b"!"),
+]
+
+
+@pytest.mark.parametrize("content", [b"NEW bytes", b"NEW BYTES", b"NEW BYTES!", b"NEW bytes!"])
+def test_what_was_not_synced_may_be_there_or_not(tmp_path: Path, content: bytes) -> None:
+    assert faults_of(tmp_path, EDIT, {"old": content}) == []
+
+
+@pytest.mark.parametrize("content", [b"old bytes", b"NEW byteS?", b"NEW", b"NEW \0\0\0\0\0"])
+def test_what_was_synced_is_there_and_nothing_else(tmp_path: Path, content: bytes) -> None:
+    assert faults_of(tmp_path, EDIT, {"old": content})
+
+
+def test_a_sync_of_one_file_promises_all_names(tmp_path: Path) -> None:
+    steps: list[Step] = [Create("new"), Fsync("old"), Write("new", 0, b"x")]
+    assert faults_of(tmp_path, steps, {"old": b"old bytes", "new": b""}) == []
+    assert faults_of(tmp_path, steps, {"old": b"old bytes"})
+
+
+def test_a_removed_file_stays_removed_once_that_was_promised(tmp_path: Path) -> None:
+    steps: list[Step] = [Remove("old"), Create("new"), Sync(), Write("new", 0, b"x")]
+    assert faults_of(tmp_path, steps, {"new": b""}) == []
+    assert faults_of(tmp_path, steps, {"new": b"", "old": b"old bytes"})
+
+
+def test_a_call_in_the_air_promises_nothing(tmp_path: Path) -> None:
+    assert faults_of(tmp_path, [Write("old", 0, b"NEW"), Fsync("old")], {"old": b"old bytes"}) == []
+
+
+def test_a_file_on_its_way_to_another_name_is_under_one_of_them(tmp_path: Path) -> None:
+    steps: list[Step] = [Fsync("old"), Rename("old", "new"), Resize("new", 9)]
+    assert faults_of(tmp_path, steps, {"old": b"old bytes"}) == []
+    assert faults_of(tmp_path, steps, {"new": b"old bytes"}) == []
+    assert faults_of(tmp_path, steps, {})
+
+
+def test_bytes_of_two_files_never_mix(tmp_path: Path) -> None:
+    steps: list[Step] = [
+        *(Create("new"), Write("new", 0, b"new bytes"), Fsync("new")),
+        *(Rename("new", "old"), Write("old", 9, b"!")),
+    ]
+    assert faults_of(tmp_path, steps, {"old": b"new bytes"}) == []
+    assert faults_of(tmp_path, steps, {"old": b"old bytes", "new": b"new bytes"}) == []
+    assert faults_of(tmp_path, steps, {"old": b"new bytes".replace(b"n", b"o")})
