@@ -3,12 +3,12 @@
 import os
 import stat
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
 
-from harness.trees import Tree, read_tree
-from stops.work import PIECE_BYTES, Fsync, SetAttribute, Step, Sync
+from harness.trees import Tree, differences, read_tree
+from stops.work import PIECE_BYTES, Fsync, SetAttribute, Step, Sync, Write
 
 ATTRIBUTE: Final = "user.colour"
 
@@ -74,6 +74,38 @@ def read_colours(root: Path) -> dict[str, bytes]:
         if path.is_file() and not path.is_symlink() and ATTRIBUTE in os.listxattr(path):
             found[str(path.relative_to(root))] = os.getxattr(path, ATTRIBUTE)
     return found
+
+
+def difference(expected: Moment, found: Moment) -> list[str]:
+    """Return what differs, colours too. Pure."""
+    lines = differences(expected.tree, found.tree)
+    if expected.colours != found.colours:
+        lines.append(f"colours: expected {expected.colours}, found {found.colours}")
+    return lines
+
+
+def find_unlike(
+    found: Moment, moments: Sequence[Moment], steps: Sequence[Step], count: int
+) -> list[str]:
+    """Return what a drive shows that it may not show after `count` steps returned, and nothing was
+    lost; empty: nothing. Pure.
+
+    The step behind them is in the air: done or not, and a write perhaps in part, as on a local
+    disk. (Bytes that were staged before are written over in place.)
+    """
+    before, after = moments[count], moments[min(count + 1, len(steps))]
+    lines = min(difference(before, found), difference(after, found), key=len)
+    step = steps[count] if count < len(steps) else None
+    if not lines or not isinstance(step, Write):
+        return lines
+    file = before.contents[step.path][0]
+    tree = dict(found.tree)
+    for path, (each, content) in before.contents.items():
+        if each == file and path in found.contents:
+            if not _is_mix(found.contents[path][1], [content, after.contents[path][1]]):
+                return lines
+            tree[path] = after.tree[path]
+    return difference(after, replace(found, tree=tree))
 
 
 def find_unlawful(found: Moment, moments: Sequence[Moment], steps: Sequence[Step]) -> list[str]:
