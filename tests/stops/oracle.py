@@ -4,6 +4,7 @@ import os
 import stat
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Final
 
@@ -91,7 +92,8 @@ def find_unlike(
     lost; empty: nothing. Pure.
 
     The step behind them is in the air: done or not, and a write perhaps in part, as on a local
-    disk. (Bytes that were staged before are written over in place.)
+    disk: the kernel hands long ones on in several requests, and bytes that were staged before are
+    written over in place.
     """
     before, after = moments[count], moments[min(count + 1, len(steps))]
     lines = min(difference(before, found), difference(after, found), key=len)
@@ -102,7 +104,7 @@ def find_unlike(
     tree = dict(found.tree)
     for path, (each, content) in before.contents.items():
         if each == file and path in found.contents:
-            if not _is_mix(found.contents[path][1], [content, after.contents[path][1]]):
+            if not _is_part(found.contents[path][1], content, after.contents[path][1]):
                 return lines
             tree[path] = after.tree[path]
     return difference(after, replace(found, tree=tree))
@@ -121,7 +123,7 @@ def find_unlawful(found: Moment, moments: Sequence[Moment], steps: Sequence[Step
 
     - each name is what it was at some moment since the promise;
     - each file's content is, byte by byte, one that this very file had since its promise, zero
-      where it had none yet, and of a size that it had;
+      where it had none yet, and of a size that it had, or that a write was taking it to;
     - a file that was there all that time, under whatever name, is there.
 
     Conflict copies are extra: they hold what someone wrote.
@@ -188,9 +190,23 @@ def _versions_of(file: int, moments: Sequence[Moment], steps: Sequence[Step]) ->
     return versions
 
 
+def _is_part(content: bytes, before: bytes, after: bytes) -> bool:
+    """Whether `content` is what a write made of `before`, done in part. Pure."""
+    grown = len(before)
+    is_between = grown <= len(content) <= len(after)
+    return (
+        is_between
+        and content[grown:] == after[grown : len(content)]
+        and _is_mix(content[:grown], [before, after[:grown]])
+    )
+
+
 def _is_mix(content: bytes, versions: Sequence[bytes]) -> bool:
-    """Whether each byte is that of one version; zero where one had none yet. Pure."""
-    if all(len(content) != len(version) for version in versions):
+    """Whether each byte is that of one version, zero where one had none yet, and the size one that
+    the file had, or was on its way to. Pure."""
+    sizes = [len(version) for version in versions]
+    growths = pairwise(sizes)
+    if len(content) not in sizes and not any(old < len(content) < new for old, new in growths):
         return False
     if content in versions:
         return True

@@ -83,6 +83,13 @@ def test_bytes_of_two_files_never_mix(tmp_path: Path) -> None:
     assert faults_of(tmp_path, steps, {"old": b"new bytes".replace(b"n", b"o")})
 
 
+def test_a_long_write_in_the_air_may_have_come_some_way(tmp_path: Path) -> None:
+    steps: list[Step] = [Write("old", None, b" and more")]
+    for content, is_lawful in ((b"old bytes and", True), (b"old bytes\0\0", False)):
+        found = read_moment(folder_with(tmp_path, {"old": content}))
+        assert (find_unlike(found, moments_of(tmp_path, steps), steps, 0) == []) == is_lawful
+
+
 @pytest.mark.parametrize(
     ("content", "is_lawful"),
     [
