@@ -17,12 +17,12 @@ from typing import Final
 
 from stops.disk import Disk, Image, write_image
 from stops.house import House, Template
-from stops.oracle import Moment, find_unlawful
+from stops.oracle import Moment, find_unlawful, find_unlike
 from stops.recording import CLIENT, SCRIPT, SERVER, Record, StepMarks, load_recording
 from stops.running import do_work, unmount
 from stops.stopper import Party, Stop, other_boot
 from stops.stumbling import stumble
-from stops.verdict import difference, find_faults
+from stops.verdict import find_faults
 from stops.work import Step
 
 
@@ -153,7 +153,7 @@ def lose_power(
         if party is Party.CLIENT:
             judge = partial(find_unlawful, moments=since, steps=done)
         else:
-            judge = partial(_closest, moments[returned : until + 1])
+            judge = partial(find_unlike, moments=moments, steps=steps, count=returned)
         kept = keep / f"{party}-{fate}-{at}" if keep else None
         if kept:
             house.copy_to(kept)
@@ -163,10 +163,6 @@ def lose_power(
         if kept and not faults:
             shutil.rmtree(kept)
         return faults
-
-
-def _closest(allowed: Sequence[Moment], found: Moment) -> list[str]:
-    return min((difference(moment, found) for moment in allowed), key=len)
 
 
 def _image_of(disk: Disk, fate: Fate, chance: random.Random) -> Image:

@@ -3,12 +3,13 @@
 import os
 import stat
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Final
 
-from harness.trees import Tree, read_tree
-from stops.work import PIECE_BYTES, Fsync, SetAttribute, Step, Sync
+from harness.trees import Tree, differences, read_tree
+from stops.work import PIECE_BYTES, Fsync, SetAttribute, Step, Sync, Write
 
 ATTRIBUTE: Final = "user.colour"
 
@@ -76,6 +77,39 @@ def read_colours(root: Path) -> dict[str, bytes]:
     return found
 
 
+def difference(expected: Moment, found: Moment) -> list[str]:
+    """Return what differs, colours too. Pure."""
+    lines = differences(expected.tree, found.tree)
+    if expected.colours != found.colours:
+        lines.append(f"colours: expected {expected.colours}, found {found.colours}")
+    return lines
+
+
+def find_unlike(
+    found: Moment, moments: Sequence[Moment], steps: Sequence[Step], count: int
+) -> list[str]:
+    """Return what a drive shows that it may not show after `count` steps returned, and nothing was
+    lost; empty: nothing. Pure.
+
+    The step behind them is in the air: done or not, and a write perhaps in part, as on a local
+    disk: the kernel hands long ones on in several requests, and bytes that were staged before are
+    written over in place.
+    """
+    before, after = moments[count], moments[min(count + 1, len(steps))]
+    lines = min(difference(before, found), difference(after, found), key=len)
+    step = steps[count] if count < len(steps) else None
+    if not lines or not isinstance(step, Write):
+        return lines
+    file = before.contents[step.path][0]
+    tree = dict(found.tree)
+    for path, (each, content) in before.contents.items():
+        if each == file and path in found.contents:
+            if not _is_part(found.contents[path][1], content, after.contents[path][1]):
+                return lines
+            tree[path] = after.tree[path]
+    return difference(after, replace(found, tree=tree))
+
+
 def find_unlawful(found: Moment, moments: Sequence[Moment], steps: Sequence[Step]) -> list[str]:
     """Return what a drive shows after a power loss that it may not show; empty: nothing. Pure.
 
@@ -89,7 +123,7 @@ def find_unlawful(found: Moment, moments: Sequence[Moment], steps: Sequence[Step
 
     - each name is what it was at some moment since the promise;
     - each file's content is, byte by byte, one that this very file had since its promise, zero
-      where it had none yet, and of a size that it had;
+      where it had none yet, and of a size that it had, or that a write was taking it to;
     - a file that was there all that time, under whatever name, is there.
 
     Conflict copies are extra: they hold what someone wrote.
@@ -156,9 +190,23 @@ def _versions_of(file: int, moments: Sequence[Moment], steps: Sequence[Step]) ->
     return versions
 
 
+def _is_part(content: bytes, before: bytes, after: bytes) -> bool:
+    """Whether `content` is what a write made of `before`, done in part. Pure."""
+    grown = len(before)
+    is_between = grown <= len(content) <= len(after)
+    return (
+        is_between
+        and content[grown:] == after[grown : len(content)]
+        and _is_mix(content[:grown], [before, after[:grown]])
+    )
+
+
 def _is_mix(content: bytes, versions: Sequence[bytes]) -> bool:
-    """Whether each byte is that of one version; zero where one had none yet. Pure."""
-    if all(len(content) != len(version) for version in versions):
+    """Whether each byte is that of one version, zero where one had none yet, and the size one that
+    the file had, or was on its way to. Pure."""
+    sizes = [len(version) for version in versions]
+    growths = pairwise(sizes)
+    if len(content) not in sizes and not any(old < len(content) < new for old, new in growths):
         return False
     if content in versions:
         return True

@@ -12,8 +12,9 @@
  *   reply    write, writev                        to /dev/fuse
  *
  * Not seen: what is written through a memory map (LMDB is used without writemap; SQLite's -shm and
- * LMDB's lock file need nothing durable), and calls that a library makes without the C library.
- * That nothing escapes is tested: a recording, played back, must give the very folder.
+ * LMDB's lock file need nothing durable), sendfile and copy_file_range, and calls that a library
+ * makes without the C library. That nothing escapes is tested: a recording, played back, must give
+ * the very folder.
  *
  *   STOPS_FOLDER    absolute, resolved: what is watched
  *   STOPS_COUNTERS  file of struct counters, mapped; calls so far, and where the stop was

@@ -4,11 +4,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 from harness.mount import ARRIVE_DEADLINE_S, Mount
-from harness.trees import differences, read_tree
+from harness.trees import read_tree
 from harness.waiting import DeadlinePassed, wait_until
 from stops import commands
 from stops.house import House
-from stops.oracle import Moment, read_colours
+from stops.oracle import Moment, difference, read_colours
 
 Judge = Callable[[Moment], list[str]]
 """Returns what is wrong with what a drive shows; empty: nothing."""
@@ -22,14 +22,6 @@ def read_moment(root: Path) -> Moment:
         if path.is_file() and not path.is_symlink()
     }
     return Moment(read_tree(root, with_times=False), read_colours(root), contents)
-
-
-def difference(expected: Moment, found: Moment) -> list[str]:
-    """Return what differs, colours too. Pure."""
-    lines = differences(expected.tree, found.tree)
-    if expected.colours != found.colours:
-        lines.append(f"colours: expected {expected.colours}, found {found.colours}")
-    return lines
 
 
 def find_faults(house: House, judge: Judge) -> list[str]:

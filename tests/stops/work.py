@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Final
 
 PIECE_BYTES: Final = 128 * 1024
-"""A write(2) of no more reaches the mount as one request, and is there whole or not at all."""
+"""A write(2) of no more that begins at a page reaches the mount as one request."""
 
 PIECE_COUNT: Final = 40
 """Pieces of the big file: 5 MB, 20 blocks or so."""

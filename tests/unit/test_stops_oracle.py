@@ -1,28 +1,35 @@
-"""The law of what a drive may show after a power loss: it must see each way of breaking it."""
+"""The laws of what a drive may show after a stop or a power loss: each must see what breaks it."""
 
 import tempfile
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from stops.oracle import Moment, Oracle, find_unlawful
+from stops.oracle import Moment, Oracle, find_unlawful, find_unlike
+from stops.verdict import read_moment
 from stops.work import Create, Fsync, Remove, Rename, Resize, Step, Sync, Write
 
 
-def faults_of(top: Path, steps: list[Step], shown: dict[str, bytes]) -> list[str]:
-    """Hold `shown`, files by path, against what the steps permit; the last step is in the air."""
-    root = Path(tempfile.mkdtemp(dir=top))
-    (root / "old").write_bytes(b"old bytes")
-    oracle = Oracle(root)
+def moments_of(top: Path, steps: list[Step]) -> list[Moment]:
+    """Return what there is before each step, and in the end; in the beginning, the file `old`."""
+    oracle = Oracle(folder_with(top, {"old": b"old bytes"}))
     oracle.begin()
     for step in steps:
         oracle.make(step)
     oracle.close()
-    file = oracle.moments[0].tree["old"]
-    tree = {path: replace(file, content=path) for path in shown}
-    found = Moment(tree, {}, {path: (0, content) for path, content in shown.items()})
-    return find_unlawful(found, oracle.moments, steps)
+    return oracle.moments
+
+
+def folder_with(top: Path, files: dict[str, bytes]) -> Path:
+    root = Path(tempfile.mkdtemp(dir=top))
+    for path, content in files.items():
+        (root / path).write_bytes(content)
+    return root
+
+
+def faults_of(top: Path, steps: list[Step], shown: dict[str, bytes]) -> list[str]:
+    """Hold `shown` against what the steps permit after a power loss; the last is in the air."""
+    return find_unlawful(read_moment(folder_with(top, shown)), moments_of(top, steps), steps)
 
 
 EDIT: list[Step] = [
@@ -74,3 +81,30 @@ def test_bytes_of_two_files_never_mix(tmp_path: Path) -> None:
     assert faults_of(tmp_path, steps, {"old": b"new bytes"}) == []
     assert faults_of(tmp_path, steps, {"old": b"old bytes", "new": b"new bytes"}) == []
     assert faults_of(tmp_path, steps, {"old": b"new bytes".replace(b"n", b"o")})
+
+
+def test_a_long_write_in_the_air_may_have_come_some_way(tmp_path: Path) -> None:
+    steps: list[Step] = [Write("old", None, b" and more")]
+    for content, is_lawful in ((b"old bytes and", True), (b"old bytes\0\0", False)):
+        found = read_moment(folder_with(tmp_path, {"old": content}))
+        assert (find_unlike(found, moments_of(tmp_path, steps), steps, 0) == []) == is_lawful
+
+
+@pytest.mark.parametrize(
+    ("content", "is_lawful"),
+    [
+        (b"old;rytes", True),
+        (b"NEWER;tes", True),
+        (b"NEd;R;tes", True),
+        (b"old bytes", False),
+        (b"NEWER;???", False),
+        (b"NEWER;", False),
+    ],
+)
+def test_a_write_in_the_air_may_be_there_in_part(
+    tmp_path: Path, content: bytes, is_lawful: bool
+) -> None:
+    """Nothing else may differ: neither what returned, nor another call."""
+    steps: list[Step] = [Write("old", 3, b";r"), Write("old", 0, b"NEWER;")]
+    found = read_moment(folder_with(tmp_path, {"old": content}))
+    assert (find_unlike(found, moments_of(tmp_path, steps), steps, 1) == []) == is_lawful
