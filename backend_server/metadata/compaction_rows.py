@@ -16,6 +16,13 @@ _AGED_THROUGH: Final = select(func.max(journal.c.sequence)).where(
 _OLDEST: Final = select(func.min(journal.c.sequence)).where(
     journal.c.drive_id == bindparam("drive_id")
 )
+_FIRST_WITH_A_TRUE_TIME: Final = (
+    select(journal.c.sequence, journal.c.accepted_at_ms)
+    .where(journal.c.drive_id == bindparam("drive_id"))
+    .where(journal.c.accepted_at_ms <= bindparam("now_ms"))
+    .order_by(journal.c.sequence)
+    .limit(1)
+)
 _SOME_DRIVES: Final = (
     select(drives.c.drive_id)
     .where(drives.c.drive_id > bindparam("after"))
@@ -31,17 +38,26 @@ def load_some_drive_ids(connection: Connection, *, after: str, count_max: int) -
 
 
 def load_aged_through(
-    connection: Connection, drive_id: DriveId, *, before_ms: int, rows_max: int
+    connection: Connection, drive_id: DriveId, *, before_ms: int, now_ms: int, rows_max: int
 ) -> Sequence:
     """Return the last of the `rows_max` oldest sequences that was accepted before `before_ms`;
-    0 if none was."""
+    0 if none was.
+
+    Entries from the future, of a clock that was ahead, are as old as the first behind them.
+    """
     oldest = connection.execute(_OLDEST, {"drive_id": drive_id}).scalar()
     if oldest is None:
         return Sequence(0)
+    at_most = oldest + rows_max - 1
     found = connection.execute(
-        _AGED_THROUGH,
-        {"drive_id": drive_id, "before_ms": before_ms, "at_most": oldest + rows_max - 1},
+        _AGED_THROUGH, {"drive_id": drive_id, "before_ms": before_ms, "at_most": at_most}
     ).scalar()
+    if found is None:
+        true = connection.execute(
+            _FIRST_WITH_A_TRUE_TIME, {"drive_id": drive_id, "now_ms": now_ms}
+        ).first()
+        if true is not None and true.sequence > at_most and true.accepted_at_ms < before_ms:
+            found = at_most
     return Sequence(found or 0)
 
 

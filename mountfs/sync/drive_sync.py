@@ -103,7 +103,6 @@ class DriveSync:
         self._round_done = trio.Condition()
         self.is_online = False
         self.has_mirror = trio.Event()
-        self.small_rows_max = SMALL_ROWS_MAX
         self.last_error: MountError | None = None
         self.commits_count = 0
 
@@ -223,7 +222,7 @@ class DriveSync:
             if not self._state.cursor and not self.pending_count:
                 await fill_empty_mirror(self._state, self._server)
             arrival = await gather(
-                self._server, self._state, self._state.cursor, small_rows_max=self.small_rows_max
+                self._server, self._state, self._state.cursor, small_rows_max=SMALL_ROWS_MAX
             )
         except BaseException:
             self._is_remote_ahead = True

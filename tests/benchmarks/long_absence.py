@@ -109,9 +109,9 @@ def move_on(database: Path, changes_count: int, *, folder_name: bytes) -> None:
     columns = [row[1] for row in connection.execute("PRAGMA table_info(nodes)")]
     (last,) = connection.execute("SELECT max(node_id) FROM nodes").fetchone()
     olds = connection.execute(
-        "SELECT name, node_id FROM dentries WHERE parent = ? AND node_id IS NOT NULL AND "
-        "name >= ? AND name < ? ORDER BY name LIMIT ?",
-        (FIRST_NODE, b"document ", b"document:", 3 * quarter),
+        "SELECT name, node_id FROM dentries WHERE drive_id = ? AND parent = ? AND "
+        "node_id IS NOT NULL AND name >= ? AND name < ? ORDER BY name LIMIT ?",
+        (drive_id, FIRST_NODE, b"document ", b"document:", 3 * quarter),
     ).fetchall()
     assert len(olds) == 3 * quarter
     edited, renamed, removed = (olds[at * quarter : (at + 1) * quarter] for at in range(3))
@@ -135,8 +135,9 @@ def move_on(database: Path, changes_count: int, *, folder_name: bytes) -> None:
             (drive_id, parent, name, node_id, sequence),
         )
     connection.executemany(
-        "UPDATE nodes SET mode = 384, attributes_version = ?1, sequence = ?1 WHERE node_id = ?2",
-        [(at(node_id), node_id) for _, node_id in edited],
+        "UPDATE nodes SET mode = 384, attributes_version = ?1, sequence = ?1 "
+        "WHERE drive_id = ?2 AND node_id = ?3",
+        [(at(node_id), drive_id, node_id) for _, node_id in edited],
     )
     for name, node_id in renamed:
         sequence = at(node_id)
@@ -146,7 +147,8 @@ def move_on(database: Path, changes_count: int, *, folder_name: bytes) -> None:
         sequence = at(node_id)
         _lead_to(connection, drive_id, name, None, sequence)
         connection.execute(
-            "UPDATE nodes SET kind = 0, sequence = ? WHERE node_id = ?", (sequence, node_id)
+            "UPDATE nodes SET kind = 0, sequence = ? WHERE drive_id = ? AND node_id = ?",
+            (sequence, drive_id, node_id),
         )
     connection.executemany(
         "INSERT INTO journal (drive_id, sequence, kind, node_id, device_id, accepted_at_ms) "

@@ -20,7 +20,7 @@ NOTICED_WITHIN_S = LOOK_EVERY_S + 8.0
 """A wake is seen at the next look; the rest is a question to the server on a busy machine. Without
 the watch a call on a forgotten connection is given up after 30 s, and the poll after 70."""
 FLAPS = 6
-TRIES_A_FLAP_MAX = 30
+TRIES_A_FLAP_MAX = 20  # 8, measured
 
 
 def sleep_and_forget(mount: Mount, relay: Relay) -> None:

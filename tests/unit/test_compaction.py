@@ -64,3 +64,21 @@ async def test_an_id_that_was_given_is_never_given_again() -> None:
     assert answer.answers[0].outcome is Outcome.APPLIED, "the name is free"
     (changes,) = await kit.changes(recent_cursor)
     assert {node.kind for node in changes.nodes} == {NodeKind.FILE}
+
+
+async def test_entries_of_a_clock_that_was_ahead_grow_old_with_those_behind_them() -> None:
+    """More of them than one transaction lets go of, so that none of the others is among them."""
+    years_ms = 14 * 365 * 24 * 3600 * 1000
+    kit = await open_drive()
+    await kit.compact_journal()
+    kit.clock.set(years_ms)
+    for number in range(7):
+        await kit.commit(create(1, b"%d" % number, FIRST_NODE + number))
+    kit.clock.set(-years_ms)
+    assert await kit.compact_journal() == 0
+    await kit.commit(create(1, b"now", FIRST_NODE + 7))
+    assert await kit.compact_journal() == 0, "as young as what lies behind them"
+    (recent,) = await kit.snapshot()
+    kit.clock.now_ms += TOMBSTONE_KEEP_MS + 1
+    assert await kit.compact_journal() == 8
+    assert not (await kit.changes(recent.cursor))[0].nodes

@@ -168,6 +168,23 @@ async def test_memory_holds_some_pages_and_not_the_tree(tmp_path: Path, *, is_re
     assert large < small + MIB // 2, "the rows of 6,000 more nodes would be 3 MB"
 
 
+async def test_a_full_disk_while_it_is_shown_leaves_the_old_tree(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(_: object) -> None:
+        raise LocalStorageFull("full")
+
+    with state_at_start(tmp_path, gone_count=3) as state:
+        arrival = await gather(Source(PAGE), state, state.cursor)
+        with monkeypatch.context() as disk:
+            disk.setattr(state.batches, "number_from", full)
+            with pytest.raises(LocalStorageFull):
+                applied(state, arrival)
+        assert (state.cursor, len(list(state.tree.children(1)))) == ("start", 3)
+        await catch_up(state, Source(PAGE))
+        assert len(list(state.tree.children(1))) == PAGE + 3
+
+
 async def test_a_full_disk_on_the_way_into_the_mirror_only_delays(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
