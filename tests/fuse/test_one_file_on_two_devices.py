@@ -16,7 +16,8 @@ import pytest
 
 from differential.page_history import PAGE_BYTES, PageHistory, Reader
 from harness.fixtures import NewDevice, NewMount
-from harness.mount import Mount, become_visible
+from harness.mount import ARRIVE_DEADLINE_S, Mount, become_visible
+from harness.waiting import wait_until
 
 pytestmark = [pytest.mark.fuse, pytest.mark.slow]
 
@@ -69,25 +70,14 @@ class Writer(threading.Thread):
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[int]:
+def _opened(path: Path) -> Iterator[tuple[int, mmap.mmap]]:
+    """One handle and one map, held over all changes: to open anew drops what the kernel has."""
     file = os.open(path, os.O_RDONLY)
     try:
-        yield file
+        with mmap.mmap(file, 0, access=mmap.ACCESS_READ) as mapped:
+            yield file, mapped
     finally:
         os.close(file)
-
-
-def _read_some(path: Path, reader: Reader, pages_count: int, chance: random.Random) -> None:
-    """Read some pages through one handle, or one map."""
-    pages = [chance.randrange(pages_count) for _ in range(chance.randint(1, 12))]
-    with _opened(path) as file:
-        if chance.random() < 0.7:
-            for page in pages:
-                reader.read(page, os.pread(file, PAGE_BYTES, page * PAGE_BYTES))
-            return
-        with mmap.mmap(file, 0, access=mmap.ACCESS_READ) as mapped:
-            for page in pages:
-                reader.read(page, mapped[page * PAGE_BYTES : (page + 1) * PAGE_BYTES])
 
 
 def test_reads_elsewhere_never_go_back_in_time(device: NewDevice, mounted: NewMount) -> None:
@@ -105,22 +95,34 @@ def _torment_in_turns(mounts: Sequence[Mount], size_bytes: int) -> None:
     (mounts[0].path / "file").write_bytes(content)
     mounts[0].sync()
     become_visible(mounts[1].path / "file", content)
-    reads_count = moved_count = 0
     for turn in range(TURNS):
-        here, there = mounts[turn % 2], mounts[1 - turn % 2]
-        history = PageHistory(content)
-        reader = Reader(history)
-        writer = Writer(here, history, SEED * 100 + turn)
+        content = _torment(mounts[turn % 2], mounts[1 - turn % 2], content, SEED * 100 + turn)
+
+
+def _torment(here: Mount, there: Mount, content: bytes, seed: int) -> bytes:
+    """Let `here` write and `there` read; return what the file has in the end, on both."""
+    history, chance = PageHistory(content), random.Random(seed)
+    reader = Reader(history)
+    writer = Writer(here, history, seed)
+    reads_count = moved_count = 0
+    with _opened(there.path / "file") as (file, mapped):
         writer.start()
         while writer.is_alive():
             before = reader.at_write
-            _read_some(there.path / "file", reader, history.pages_count, chance)
+            page = chance.randrange(history.pages_count)
+            start, end = page * PAGE_BYTES, (page + 1) * PAGE_BYTES
+            is_mapped = chance.random() < 0.3
+            found = mapped[start:end] if is_mapped else os.pread(file, PAGE_BYTES, start)
+            reader.read(page, found)
             reads_count += 1
             moved_count += reader.at_write > before
         assert writer.error is None, writer.error
-        here.sync()
-        content = history.content
-        become_visible(there.path / "file", content)
-        assert (here.path / "file").read_bytes() == content
+        wait_until(
+            lambda: os.pread(file, len(content), 0) == mapped[:] == history.content,
+            deadline_s=ARRIVE_DEADLINE_S,
+            what="who has it open sees the last write",
+        )
+    assert (here.path / "file").read_bytes() == history.content
     assert reads_count > 20
     assert moved_count > 2, "the reader saw the file change"
+    return history.content
