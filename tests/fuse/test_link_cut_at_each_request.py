@@ -204,7 +204,7 @@ def faults_of(calls: Sequence[Call]) -> list[str]:
 def test_every_call_is_answered_in_time(
     new_relay: NewRelay, device: NewDevice, mounted: NewMount, tmp_path: Path
 ) -> None:
-    cases = all_cases()
+    cases = random.Random(1).sample(all_cases(), len(all_cases()))  # lanes of about one length
     shares = [cases[number::LANES] for number in range(LANES)] if IS_WHOLE else some_cases()
     there = mounted(device("desktop"))
     with ExitStack() as at_end:
