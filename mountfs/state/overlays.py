@@ -358,11 +358,13 @@ class Overlays:
 
     def _check_room(self, length: int) -> None:
         if self.dirty_bytes + length > self.staging_limit_bytes:
-            self._recount()  # bytes written over and over were counted over and over
+            self.recount()  # bytes written over and over were counted over and over
             if self.dirty_bytes + length > self.staging_limit_bytes:
                 raise StagingFull("what waits for the server fills the staging area")
 
-    def _recount(self) -> None:
+    def recount(self) -> None:
+        """Make `dirty_bytes` and the overlays' `held_bytes` exact, where writes over written bytes
+        counted twice."""
         self.dirty_bytes = 0
         for overlay in (*self._by_node.values(), *self._detached):
             for generation in overlay.generations:
@@ -380,7 +382,7 @@ class Overlays:
         self._by_node = self._rows.load()
         for overlay in self._detached:
             self._rows.reload_detached(overlay)
-        self._recount()
+        self.recount()
 
     def _reattach(self, overlay: Overlay) -> None:
         overlay.is_detached = False
