@@ -348,6 +348,8 @@ class Overlays:
                 raise StagingFull("what waits for the server fills the staging area")
 
     def recount(self) -> None:
+        """Make `dirty_bytes` and the overlays' `held_bytes` exact, where writes over written bytes
+        counted twice."""
         self.dirty_bytes = 0
         for overlay in (*self._by_node.values(), *self._detached):
             for generation in overlay.generations:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Final
 
 from mountfs.core.overlay_laws import Range
-from mountfs.errors import LocalStorageBroken, LocalStorageFull, StagedBytesLost
+from mountfs.errors import FileTooLarge, LocalStorageBroken, LocalStorageFull, StagedBytesLost
 from mountfs.state.folder_names import make_folder, sync_folder
 from mountfs.state.seals import Seal, load_seal, seal_path, store_seal
 
@@ -66,7 +66,7 @@ class StagingFiles:
         """Write all of `data`. Survives SIGKILL on return. The generation was begun.
 
         Raises:
-            LocalStorageFull: Nothing may be counted as written.
+            LocalStorageFull, FileTooLarge: Nothing may be counted as written.
             StagedBytesLost: The file is gone: a new one would have zeros for what was in it.
         """
         self._look_for_room(len(data))
@@ -210,6 +210,8 @@ def _lost(generation_id: int, what: str) -> StagedBytesLost:
 def _translated(error: OSError) -> Exception:
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return LocalStorageFull("the disk that holds what is not yet on the server is full")
+    if error.errno == errno.EFBIG:
+        return FileTooLarge("the disk that holds what is not yet on the server has no larger files")
     return LocalStorageBroken(f"the staging area failed: {error}")
 
 

@@ -287,6 +287,7 @@ class DriveSync:
             _log.warning(
                 "the server refused a change; it waits for you",
                 code=self._state.parking.codes.get(node_id),
+                node_id=node_id,
             )
 
     def _plan(self) -> None:

@@ -8,7 +8,7 @@ platter (`fsync`).
 import os
 from collections.abc import Callable, Iterator, Sequence
 from math import inf
-from typing import Protocol
+from typing import Final, Protocol
 
 import trio
 
@@ -46,9 +46,12 @@ from mountfs.vfs.listing import Listing
 from mountfs.vfs.names import Names
 from mountfs.vfs.prefetch import TreePrefetch
 from mountfs.vfs.space import Space
+from mountfs.vfs.stamps import nearest_kept_ns
 from mountfs.vfs.xattrs import value_of, with_value, without_value
 
-FILE_SIZE_BYTES_MAX = 1 << 50
+FILE_SIZE_BYTES_MAX: Final = (1 << 44) - 4096
+"""To which a file can be made to grow here: what waits for the server is in one file of a disk, and
+ext4 has none larger. Larger ones of other devices can be read."""
 
 
 class ContentAccess(Protocol):
@@ -123,14 +126,16 @@ class DriveFileSystem(Names):
     ) -> Attributes:
         self.check_writable()
         record = self.record(inode)
-        now_ns = self.state.clock.wall_ns()
+        self.stamps.saw(changes.atime_ns)
+        self.stamps.saw(changes.mtime_ns)
+        now_ns = self.stamps.now_ns()
         with self.state.database.transaction():
             if changes.size_bytes is not None:
                 self._truncate(inode, record, changes.size_bytes, now_ns)
                 if not caller.is_privileged:
                     self._drop_set_id(inode)
             if changes.atime_ns is not None:
-                self.access_times.set(inode, changes.atime_ns)
+                self.access_times.set(inode, nearest_kept_ns(changes.atime_ns))
             if changes.size_bytes is None or changes.has_more_than_size:
                 self._set_record(inode, _changed(self.record(inode), changes, now_ns))
         self.on_local_change()
@@ -163,7 +168,7 @@ class DriveFileSystem(Names):
         if xattrs == record.xattrs:
             return
         with self.state.database.transaction():
-            now_ns = self.state.clock.wall_ns()
+            now_ns = self.stamps.now_ns()
             self._set_record(inode, record._replace(xattrs=xattrs, ctime_ns=now_ns))
         self.on_local_change()
 
@@ -185,7 +190,7 @@ class DriveFileSystem(Names):
             self.check_writable()
         if flags & os.O_TRUNC:
             with self.state.database.transaction():
-                self._truncate(inode, record, 0, self.state.clock.wall_ns())
+                self._truncate(inode, record, 0, self.stamps.now_ns())
                 if not caller.is_privileged:
                     self._drop_set_id(inode)
             self.on_local_change()
@@ -312,9 +317,10 @@ class DriveFileSystem(Names):
             offset = overlay.size_bytes
         end = offset + len(data)
         if end > FILE_SIZE_BYTES_MAX:
-            raise FileTooLarge("a file has at most 1 PiB")
-        self.space.check_growth(end - overlay.size_bytes)
-        self.state.overlays.write(overlay, offset, data, now_ns=self.state.clock.wall_ns())
+            raise FileTooLarge("a file grows to at most 16 TiB less 4 KiB")
+        # A hole that a write leaves before itself is free.
+        self.space.check_growth(min(end - overlay.size_bytes, len(data)))
+        self.state.overlays.write(overlay, offset, data, now_ns=self.stamps.now_ns())
 
     def _overlay_for_writing(self, inode: Inode) -> Overlay:
         overlay = self.overlay(inode)
@@ -332,7 +338,7 @@ class DriveFileSystem(Names):
         """Move the access time, if it is due."""
         if self.is_read_only:
             return
-        now_ns = self.state.clock.wall_ns()
+        now_ns = self.stamps.now_ns()
         atime_ns = self.access_times.of(inode, record.mtime_ns)
         if is_due(atime_ns, record.mtime_ns, record.ctime_ns, now_ns):
             self.access_times.read(inode, now_ns)
@@ -356,7 +362,7 @@ class DriveFileSystem(Names):
     def _truncate(self, inode: Inode, record: NodeRecord, size_bytes: int, now_ns: int) -> None:
         _check_has_bytes(record)
         if size_bytes > FILE_SIZE_BYTES_MAX:
-            raise FileTooLarge("a file has at most 1 PiB")
+            raise FileTooLarge("a file grows to at most 16 TiB less 4 KiB")
         overlay = self._overlay_for_writing(inode)
         self.state.overlays.truncate(overlay, size_bytes, now_ns=now_ns)
 
@@ -396,6 +402,8 @@ def _changed(record: NodeRecord, changes: AttributeChanges, now_ns: int) -> Node
         mode=mode,
         uid=record.uid if changes.uid is None else changes.uid,
         gid=record.gid if changes.gid is None else changes.gid,
-        mtime_ns=record.mtime_ns if changes.mtime_ns is None else changes.mtime_ns,
+        mtime_ns=(
+            record.mtime_ns if changes.mtime_ns is None else nearest_kept_ns(changes.mtime_ns)
+        ),
         ctime_ns=now_ns,
     )

@@ -61,7 +61,7 @@ class Names(View):
             raise NoSuchEntry("the file was removed")
         if self.tree.names_count(record.node_id) >= LINKS_MAX:
             raise TooManyLinks(f"a file has at most {LINKS_MAX:,} names")
-        now_ns = self.state.clock.wall_ns()
+        now_ns = self.stamps.now_ns()
         with self.state.database.transaction():
             self.tree.set_child(folder.node_id, name, record.node_id, at_ns=now_ns)
             self.touch_folder(folder, name, now_ns)
@@ -114,7 +114,7 @@ class Names(View):
             if victim.is_folder and self.tree.has_children(victim.node_id):
                 raise DirectoryNotEmpty(f"{to_name!r}")
         is_exchange = RenameFlags.EXCHANGE in flags
-        now_ns = self.state.clock.wall_ns()
+        now_ns = self.stamps.now_ns()
         with self.state.database.transaction():
             left_behind = victim.node_id if is_exchange and victim is not None else 0
             self.tree.set_child(folder.node_id, name, left_behind, at_ns=now_ns)
@@ -139,7 +139,7 @@ class Names(View):
     ) -> Attributes:
         """Make a node with one name, and count a lookup of it."""
         folder = self.free_name(parent, name)
-        now_ns = self.state.clock.wall_ns()
+        now_ns = self.stamps.now_ns()
         mode, gid = stat.S_IMODE(mode), caller.gid
         if folder.mode & stat.S_ISGID:  # inode(7): the folder's group is inherited
             gid = folder.gid
@@ -174,7 +174,7 @@ class Names(View):
 
     def _remove(self, folder: NodeRecord, name: bytes, record: NodeRecord) -> None:
         with self.state.database.transaction():
-            now_ns = self.state.clock.wall_ns()
+            now_ns = self.stamps.now_ns()
             self.tree.set_child(folder.node_id, name, 0, at_ns=now_ns)
             self.unlinked(record)
             self.touch_folder(folder, name, now_ns)

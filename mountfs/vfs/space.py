@@ -41,6 +41,9 @@ class Space:
         # made when they could matter.
         if growth_bytes + self._state.overlays.dirty_bytes < room:
             return
+        if growth_bytes + self.pending_growth_bytes() <= room:
+            return
+        self._state.overlays.recount()  # bytes written over and over were counted over and over
         if growth_bytes + self.pending_growth_bytes() > room:
             raise QuotaExceeded("the drive's quota has no room for this write")
 

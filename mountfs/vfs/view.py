@@ -17,6 +17,7 @@ from mountfs.state.tree import with_content
 from mountfs.vfs.attributes import Ownership, attributes_of
 from mountfs.vfs.inode_table import InodeTable, Orphan
 from mountfs.vfs.interface import Attributes, Inode
+from mountfs.vfs.stamps import Stamps
 
 
 class View:
@@ -35,6 +36,7 @@ class View:
         self.tree = state.tree
         self.access_times = state.access_times
         self.table = InodeTable()
+        self.stamps = Stamps(state.clock)
         self.ownership = ownership
         self.is_read_only = is_read_only
         self.new_node_id = new_node_id
@@ -136,7 +138,7 @@ class View:
     def unlinked(self, record: NodeRecord) -> None:
         """A dentry of the node was taken away: if it was the last, only handles hold it."""
         node_id = record.node_id
-        now_ns = self.state.clock.wall_ns()
+        now_ns = self.stamps.now_ns()
         if self.tree.places(node_id):
             self.tree.set_attributes(record._replace(ctime_ns=now_ns))
             return

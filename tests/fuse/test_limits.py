@@ -147,3 +147,21 @@ def test_positions_in_a_folder_stay_valid_while_it_changes(folder: Path) -> None
             stream.seek(position)
             assert stream.next() == name
     stream.close()
+
+
+def test_the_largest_file(folder: Path) -> None:
+    """16 TiB less 4 KiB, as on ext4, however much is written at once."""
+    largest = (1 << 44) - 4096
+    with (folder / "large").open("w+b", buffering=0) as file:
+        handle = file.fileno()
+        os.pwrite(handle, b"end", largest - 3)
+        os.pwrite(handle, bytes(100_000), 0)  # what was small so far moves to a file of its own
+        for length in (1, 100_000):
+            with pytest.raises(OSError, match="File too large"):
+                os.pwrite(handle, bytes(length), largest)
+        with pytest.raises(OSError, match="File too large"):
+            os.truncate(handle, largest + 1)
+        assert os.pread(handle, 10, largest - 3) == b"end"
+        assert file.seek(0, os.SEEK_END) == largest
+    # The check of everything would read all of it.
+    (folder / "large").unlink()

@@ -67,6 +67,25 @@ def test_quota_exceeded(server: Server, device: NewDevice, mounted: NewMount) ->
     check_everything_arrived(here, there)
 
 
+def test_holes_and_bytes_written_over_take_no_quota(
+    server: Server, device: NewDevice, mounted: NewMount
+) -> None:
+    account = server.add_account("small@example.org", "--quota", "8MiB")
+    here = mounted(device("laptop", account=account))
+    there = mounted(device("desktop", account=account))
+    with (here.path / "sparse").open("wb", buffering=0) as file:
+        os.pwrite(file.fileno(), b"far behind", 1 << 40)
+        for _ in range(20):
+            os.pwrite(file.fileno(), os.urandom(MIB), 1 << 39)
+        os.pwrite(file.fileno(), b"farther", 1 << 41)
+    here.sync()
+    copy = there.path / "sparse"
+    wait_until(copy.exists, deadline_s=30, what="the file is on the other device")
+    with copy.open("rb") as file:
+        assert os.pread(file.fileno(), 10, 1 << 40) == b"far behind"
+        assert os.pread(file.fileno(), 10, 1 << 41) == b"farther"
+
+
 def test_the_other_device_used_up_the_quota_meanwhile(
     server: Server, device: NewDevice, mounted: NewMount
 ) -> None:
