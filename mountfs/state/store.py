@@ -79,6 +79,9 @@ class StateStore:
             self._quota = self._stored_quota()
             self.database.on_rollback = self._reload
             mark_open(self.database, boot_id)
+            # Before the first write, or a power loss could pass for a clean end: files come to the
+            # platter by themselves long before the rows that nobody synced.
+            self.database.make_durable()
             on_failure.pop_all()
 
     @classmethod

@@ -1,4 +1,5 @@
-"""What was promised durable keeps its name as well: a power loss takes names that nobody synced.
+"""What was promised durable keeps its name as well: a power loss takes names that nobody synced,
+and may leave others without what belongs to them.
 
 A child does the promised thing and is recorded; what POSIX guarantees of its folder then is laid
 out anew, and must hold it.
@@ -51,6 +52,13 @@ state.database.make_durable()
 
 def left_after_power_loss(tmp_path: Path, script: str) -> Path:
     """Run `script`, which finds its `folder` made, and return what is surely left of it."""
+    left = tmp_path / "left"
+    write_image(disk_after(tmp_path, script).image_of_synced(), left)
+    return left
+
+
+def disk_after(tmp_path: Path, script: str) -> Disk:
+    """Run `script`, which finds its `folder` made, and return the disk below that."""
     watched = tmp_path / "watched"
     watched.mkdir()
     before = tmp_path / "before"
@@ -66,9 +74,7 @@ def left_after_power_loss(tmp_path: Path, script: str) -> Path:
     disk = Disk(before, seen_as=watched.resolve())
     for record in load_recording(recorded):
         disk.apply(record)
-    left = tmp_path / "left"
-    write_image(disk.image_of_synced(), left)
-    return left
+    return disk
 
 
 def test_what_fsync_promised_is_found_again(tmp_path: Path) -> None:
@@ -103,6 +109,28 @@ def test_a_second_power_loss_does_not_take_the_recovered_copy(tmp_path: Path) ->
     state = StateStore.open(left / "drives" / "one", DriveId("0" * 16), boot_id="third boot")
     (copy,) = state.recovered
     assert copy.path.read_bytes() == b"a" * 100_000
+    state.close()
+
+
+def test_files_that_came_to_the_disk_before_any_row_do_not_keep_the_drive_from_mounting(
+    tmp_path: Path,
+) -> None:
+    """ext4 writes new names after 5 s, bytes after 30: the log that nobody synced comes last."""
+    more = """
+for node_id in range(6, 10):
+    more = state.overlays.begin(node_id, expected_revision=0, source=None)
+    state.overlays.write(more, 0, b"b" * 100_000, now_ns=1)
+"""
+    disk = disk_after(tmp_path, OPEN + WRITE + more)
+    rows = {
+        path: content
+        for path, content in disk.image_of_synced().items()
+        if path.name.startswith("state.db")
+    }
+    left = tmp_path / "left"
+    write_image({**disk.image_of_all(), **rows}, left)
+    state = StateStore.open(left / "drives" / "one", DriveId("0" * 16), boot_id="second boot")
+    assert len(state.overlays) == 0
     state.close()
 
 

@@ -41,7 +41,6 @@ def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
     ("party", "stop"),
     [
         (Party.CLIENT, Stop(Kind.WRITE, 250, How.HALF)),
-        (Party.CLIENT, Stop(Kind.REPLY, 60, How.AFTER)),
         (Party.SERVER, Stop(Kind.SYNC, 20, How.BEFORE)),
     ],
 )
