@@ -87,7 +87,7 @@ class StormyWork(Work):
             *calm, (2, self._cut), (4, self._heal), (1, self._kill), (1, self._cut_blocks),
             (1, self._kill_server), (1, self._compact), (1, self._revoke), (1, self._storm_or_calm),
             (1, self._reap), (1, self._inline_or_upload), (1, self._fill_disk),
-            (2, self._free_disk), (1, self._back_up), (1, self._restore),
+            (2, self._free_disk), (3, self._back_up), (2, self._restore),
         ]  # fmt: skip
 
     def _whose_turn(self) -> Device:
