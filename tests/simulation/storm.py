@@ -1,15 +1,20 @@
 """Several devices and one server through a storm: everything of one seed, and the laws at its end.
 
 `weather` is what happens to everybody: links cut and lossy, devices killed at any await, the server
-killed at any await, caches emptied, journals compacted, devices revoked and logged in again. The
-laws: all devices and a new one show the same, of everything written nothing is missing, no time
-runs backwards on any device, and the server's books are right.
+killed at any await or restored from a backup, caches emptied, disks full, journals compacted,
+leases over, devices revoked and logged in again. The laws: all devices and a new one show the same,
+of everything written nothing is missing, no time runs backwards on any device, and the server's
+books are right.
 """
 
+import base64
 import os
 import random
+import shutil
+import sqlite3
 import stat
-from contextlib import suppress
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, closing, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, cast
@@ -20,9 +25,12 @@ from sqlalchemy import Connection, func, select
 
 from backend_server.metadata.tables import drives, journal, nodes, uploads
 from backend_server.protocol.identity import DeviceId
+from backend_server.protocol.limits import UPLOAD_LEASE_S
 from backend_server.services.compact_journal import CompactJournal
-from mountfs.errors import Unavailable
+from backend_server.services.reap_uploads import ReapUploads
+from mountfs.errors import Corruption, LocalStorageFull, Unavailable
 from mountfs.state.conflict_copies import find_conflict_copies
+from mountfs.state.store import DEFAULT_STAGING_LIMIT_BYTES
 from mountfs.vfs.interface import AttributeChanges, Inode, RenameFlags
 from simulation.network import Incarnation, StormyLink
 from simulation.work import NAMES, TEXT, Action, Work
@@ -59,6 +67,11 @@ class StormyWork(Work):
         self._steps_done = 0
         self.incarnation = Incarnation()
         self.revoked: set[str] = set()
+        self._backup = world.folder / "backup"
+        self._written_since: set[bytes] | None = None
+        """Tokens that a restored server need not have; None: there is no backup."""
+        self._epoch = b""
+        """Of the server that was restored last; cursors begin with it."""
 
     @property
     def actions(self) -> list[tuple[int, Action]]:
@@ -73,6 +86,8 @@ class StormyWork(Work):
         return [
             *calm, (2, self._cut), (4, self._heal), (1, self._kill), (1, self._cut_blocks),
             (1, self._kill_server), (1, self._compact), (1, self._revoke), (1, self._storm_or_calm),
+            (1, self._reap), (1, self._inline_or_upload), (1, self._fill_disk),
+            (2, self._free_disk), (3, self._back_up), (2, self._restore),
         ]  # fmt: skip
 
     def _whose_turn(self) -> Device:
@@ -81,8 +96,13 @@ class StormyWork(Work):
         return super()._whose_turn()
 
     async def step(self) -> None:
-        with suppress(Unavailable):  # what is to be read first is not here, and nobody to ask
+        before = set(self.written)
+        # What is to be read first is not here, and nobody to ask; the disk is full.
+        # A revision that a restored server does not have is not read before the reset.
+        with suppress(Unavailable, LocalStorageFull, Corruption):
             await super().step()
+        if self._written_since is not None:
+            self._written_since |= self.written - before
         self._steps_done += 1
         self.check_time()
 
@@ -90,6 +110,12 @@ class StormyWork(Work):
         """No device may see a file's older revision after a newer one."""
         for device in self._devices:
             seen = self._revisions[device.name]
+            if (
+                self._epoch
+                and base64.urlsafe_b64decode(device.state.cursor[:24])[:16] != self._epoch
+            ):
+                seen.clear()  # it does not know yet that time began anew
+                continue
             for record in device.state.mirror.all_nodes():
                 assert record.revision >= seen.get(record.node_id, 0), (
                     f"{device.name} went back to revision {record.revision} of {record.node_id}"
@@ -175,12 +201,8 @@ class StormyWork(Work):
         link.is_cut, link.is_stormy, link.brings_no_blocks = was
 
     async def _kill_server(self, device: Device) -> None:
-        self._storm.tell("the server is killed")
-        self.incarnation.kill()
-        await self._world.server.aclose()
-        await trio.sleep(self._chance.choice((0.0, 2.0, 30.0)))
-        self._world.server = await start_server(self._world.config)
-        self.incarnation = Incarnation()
+        async with self._server_stopped("killed"):
+            await trio.sleep(self._chance.choice((0.0, 2.0, 30.0)))
         await self.come_back()
 
     async def come_back(self) -> None:
@@ -200,6 +222,63 @@ class StormyWork(Work):
             keep_ms=self._chance.choice((0, 1000, 60_000)),
         )
         await compact()
+
+    async def _reap(self, device: Device) -> None:
+        """Every lease is over, also those of uploads that are on their way."""
+        self._storm.tell("uploads are reaped")
+        late_ms = int((UPLOAD_LEASE_S + 1) * 1000)
+        reap = ReapUploads(
+            self._world.server.database,
+            clock_ms=lambda: TrioClock().wall_ns() // 10**6 + late_ms,
+        )
+        await reap()
+
+    async def _inline_or_upload(self, device: Device) -> None:
+        device.is_announcing = device.contents.is_announcing = not device.is_announcing
+
+    async def _fill_disk(self, device: Device) -> None:
+        """What waits for the server may take no more room than it has."""
+        overlays = device.state.overlays
+        overlays.staging_limit_bytes = overlays.dirty_bytes + self._chance.choice((0, 20, 200))
+
+    async def _free_disk(self, device: Device) -> None:
+        device.state.overlays.staging_limit_bytes = DEFAULT_STAGING_LIMIT_BYTES
+
+    async def _back_up(self, device: Device) -> None:
+        """An admin copies what the server has, while it is stopped. All that was written is there:
+        so it is known what a restored server may lack."""
+        if any(each.sync.pending_count for each in self._devices):
+            return
+        async with self._server_stopped("backed up"):
+            shutil.rmtree(self._backup, ignore_errors=True)
+            shutil.copytree(self._world.config.data, self._backup)
+        self._written_since = set()
+
+    async def _restore(self, device: Device) -> None:
+        """The server comes back from the backup: a new epoch, in which nobody's cursor is."""
+        if self._written_since is None:
+            return
+        async with self._server_stopped("restored"):
+            shutil.rmtree(self._world.config.data)
+            shutil.copytree(self._backup, self._world.config.data)
+            with closing(sqlite3.connect(self._world.config.database_file)) as database, database:
+                self._epoch = b"%016x" % self._chance.getrandbits(64)
+                database.execute("UPDATE drives SET epoch = ?", (self._epoch.decode(),))
+        # What was committed since is not in it, and what had been given up may be there again.
+        self.given_up |= self._written_since
+        for seen in self._revisions.values():
+            seen.clear()
+        self.revoked |= {each.name for each in self._devices}  # a later login may be forgotten
+        await self.come_back()
+
+    @asynccontextmanager
+    async def _server_stopped(self, why: str) -> AsyncIterator[None]:
+        self._storm.tell(f"the server is {why}")
+        self.incarnation.kill()
+        await self._world.server.aclose()
+        yield
+        self._world.server = await start_server(self._world.config)
+        self.incarnation = Incarnation()
 
     async def _revoke(self, device: Device) -> None:
         """An admin throws the device out; its owner logs in again with what is still on it."""
@@ -250,6 +329,7 @@ async def weather(storm: Storm, folder: Path) -> None:
 
 async def _calm_down(world: World, devices: list[Device]) -> None:
     for device in devices:
+        device.state.overlays.staging_limit_bytes = DEFAULT_STAGING_LIMIT_BYTES
         link = cast(StormyLink, device.transport)
         link.is_cut = link.is_stormy = link.brings_no_blocks = False
     await world.come_to_rest()

@@ -11,7 +11,7 @@ from contextlib import suppress
 import trio
 
 from mountfs.core.resolution import Keep
-from mountfs.errors import FileSystemError, SetupError
+from mountfs.errors import FileSystemError, LocalStorageFull, SetupError
 from mountfs.state.conflict_copies import find_conflict_copies
 from mountfs.vfs.resolution import resolve_conflict
 from simulation.world import Device, World
@@ -69,7 +69,7 @@ class Work:
     async def _write(self, device: Device) -> None:
         path, token = self._path(), self._token(device)
         old = await self._seen(device, path)
-        await device.write(path, token)
+        await self._put(device, path, token, old)
         self.written.add(token)
         self.given_up |= old
 
@@ -85,9 +85,17 @@ class Work:
             await device.write(path + ".tmp", text)
             await device.rename(path + ".tmp", path)
         else:
-            await device.write(path, text)
+            await self._put(device, path, text, {*lines, *replaced})
         self.written.add(token)
         self.given_up |= set(replaced)
+
+    async def _put(self, device: Device, path: str, content: bytes, old: set[bytes]) -> None:
+        """Write the file anew. On a full disk it is cut, and `old` gone, before that shows."""
+        try:
+            await device.write(path, content)
+        except LocalStorageFull:
+            self.given_up |= old
+            raise
 
     async def _link(self, device: Device) -> None:
         await device.link(self._path(), self._path())

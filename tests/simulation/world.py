@@ -26,9 +26,10 @@ from backend_server.domain.caller import Caller as ServerCaller
 from backend_server.metadata.connections import Connections
 from backend_server.metadata.executors import Executor, InlineExecutor
 from backend_server.metadata.tables import revisions
-from backend_server.protocol.blocks import decode_block, encode_block
+from backend_server.protocol.blocks import Block, decode_block, encode_block
 from backend_server.protocol.identity import (
     UPLOAD_ID_BYTES,
+    ChunkId,
     DriveId,
     ManifestId,
     NodeId,
@@ -38,12 +39,15 @@ from backend_server.protocol.identity import (
 )
 from backend_server.protocol.manifests import Entry, manifest_id_of, pack_entries
 from backend_server.protocol.messages import (
+    BlockHeader,
+    ChunkLength,
     DriveInfo,
     FetchGroup,
     FetchRequest,
     InlineBlock,
     NewContent,
     SessionRequest,
+    UploadRequest,
     WantedChunk,
 )
 from mountfs.core.content import ContentSource, DirtyContent, Manifest
@@ -91,11 +95,16 @@ class SmallSent:
 class SmallContents:
     """Sends and reads contents of one chunk: enough for what these tests write."""
 
-    def __init__(self, client: ServerClient, drive: DriveInfo, cached: dict[bytes, bytes]) -> None:
+    def __init__(
+        self, client: ServerClient, drive: DriveInfo, cached: dict[bytes, bytes], uploads: int
+    ) -> None:
+        """`uploads`: where the ids of uploads begin."""
         self._client = client
         self._drive = drive
         self._plain = cached
-        self._uploads_count = 0
+        self._uploads_count = uploads
+        self.is_announcing = False
+        """Contents go by announced uploads, which have a lease, and not inside the commit."""
         self.merges_count = 0
         self.during_merge: Callable[[], Awaitable[None]] = trio.lowlevel.checkpoint
         """Something else goes on while a merge is made."""
@@ -150,7 +159,8 @@ class SmallContents:
                     source.drive_id, FetchRequest([group])
                 ) as blocks:
                     async for header, block in blocks:
-                        assert not header.error, header.error
+                        if header.error:
+                            raise Corruption(header.error)
                         self._plain[header.chunk_id] = decode_block(block)
             data += self._plain[entry.chunk_id]
         return data[offset : offset + length]
@@ -198,9 +208,27 @@ class SmallContents:
         self._plain[chunk_id] = plain
         entries = [Entry(chunk_id, len(plain))]
         manifest_id = manifest_id_of(entries)
-        inline = [InlineBlock(chunk_id, encode_block(plain))]
-        new = NewContent(manifest_id, len(plain), pack_entries(entries), None, inline)
-        return SmallSent(new, Manifest(manifest_id, entries))
+        manifest, packed = Manifest(manifest_id, entries), pack_entries(entries)
+        if self.is_announcing:
+            await self._upload(content, upload_id, chunk_id, plain)
+            new = NewContent(manifest_id, len(plain), packed, upload_id=upload_id)
+        else:
+            inline = [InlineBlock(chunk_id, encode_block(plain))]
+            new = NewContent(manifest_id, len(plain), packed, None, inline)
+        return SmallSent(new, manifest)
+
+    async def _upload(
+        self, content: DirtyContent, upload_id: UploadId, chunk_id: ChunkId, plain: bytes
+    ) -> None:
+        chunks = [ChunkLength(chunk_id, len(plain))]
+        base = 0 if content.base is None else content.base.revision
+        drive_id = DriveId(self._drive.drive_id)
+        await self._client.announce(
+            drive_id,
+            UploadRequest(upload_id, content.node_id, base, len(plain), chunks),
+        )
+        block = Block(b"", encode_block(plain))
+        await self._client.send_blocks(drive_id, upload_id, [(BlockHeader(chunk_id), block)])
 
 
 async def _nothing(content: DirtyContent) -> None:
@@ -233,6 +261,9 @@ class Device:
         self._world = world
         self._folder = world.folder / name
         self._random = random.Random(seed)
+        self._seed = seed + 1
+        self._starts_count = 0
+        self.is_announcing = False
         self.token = ""
         self._scope: trio.CancelScope | None = None
         self.is_merging = True
@@ -262,7 +293,10 @@ class Device:
             staging_limit_bytes=self.staging_limit_bytes,
         )
         world_cache = self._world.shared_cache
-        contents = SmallContents(client, drive, {} if world_cache is None else world_cache)
+        self._starts_count += 1
+        uploads = (self._seed << 48) + (self._starts_count << 32)
+        contents = SmallContents(client, drive, {} if world_cache is None else world_cache, uploads)
+        contents.is_announcing = self.is_announcing
         self.contents = contents
         self.kernel = RecordingKernel()
         new_node_id = lambda: self._random.getrandbits(62) + (1 << 20)  # noqa: E731
