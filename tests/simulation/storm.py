@@ -230,6 +230,7 @@ class StormyWork(Work):
         reap = ReapUploads(
             self._world.server.database,
             clock_ms=lambda: TrioClock().wall_ns() // 10**6 + late_ms,
+            clock_s=trio.current_time,
         )
         await reap()
 
