@@ -227,6 +227,17 @@ class Mirror:
         ).fetchone()
         return None if row is None else NodeRecord._make(row)
 
+    def layer_brings_content(self, node_id: int) -> bool:
+        """Whether the next mirror, shown over this one, has another content for the node."""
+        if not self.is_layered:
+            return False
+        row = self._database.execute(
+            "SELECT next_node.manifest_id IS NOT node.manifest_id FROM next_node "
+            "LEFT JOIN node USING (node_id) WHERE node_id = ?",
+            (node_id,),
+        ).fetchone()
+        return row is not None and bool(row[0])
+
     def unlayered_child(self, parent: int, name: bytes) -> int:
         """Return what (parent, name) led to before the next mirror was shown over this one."""
         row = self._database.execute(

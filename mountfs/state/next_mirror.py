@@ -34,8 +34,8 @@ _SLICE_OF_NAMES: Final = "(parent, name) > (?,?) AND (parent, name) <= (?,?)"
 
 
 @dataclass(slots=True)
-class Moved:
-    """Rows that one step put into the mirror: what was there before, and what is there now."""
+class Difference:
+    """Rows of a slice: what the mirror has below, and what is shown over it."""
 
     nodes: list[tuple[NodeRecord | None, NodeRecord | None]] = field(default_factory=list)
     dentries: list[tuple[Key, int, int]] = field(default_factory=list)
@@ -239,36 +239,58 @@ class NextMirror:
         ).fetchone()
         return None if row is None else int(row[0])
 
-    def move(self) -> Iterator[Moved]:
-        """Put what is shown into the mirror. What readers see does not change by it."""
+    def differences(self) -> Iterator[Difference]:
+        """Yield what is shown and not moved yet: names first, for they lead to what is removed."""
         assert self._mirror.is_layered
-        for after, last in self._slices_of_nodes("next_node"):
-            with self._database.transaction():
-                moved = self._move_nodes(after, last)
-            yield moved
         for first, end in self._slices_of_names("next_dentry"):
-            with self._database.transaction():
-                moved = self._move_names(first, end)
-            yield moved
-        self._mirror.end_layer()
+            yield self._differing_names(first, end)
+        for after, last in self._slices_of_nodes("next_node"):
+            yield self._differing_nodes(after, last)
 
-    def _move_nodes(self, after: int, last: int) -> Moved:
-        execute = self._database.execute
-        slice_, bounds = "WHERE node_id > ? AND node_id <= ?", (after, last)
-        moved = Moved()
-        columns_of_both = f"{_COLUMNS_OF_NEXT}, {_COLUMNS_OF_NODE}"
+    def _differing_names(self, first: Key, end: Key) -> Difference:
+        rows = self._database.execute(
+            "SELECT next_dentry.parent, next_dentry.name, coalesce(dentry.node_id, 0), "
+            "next_dentry.node_id FROM next_dentry LEFT JOIN dentry USING (parent, name) "
+            f"WHERE {_SLICE_OF_NAMES}",
+            (*first, *end),
+        ).fetchall()
+        return Difference(
+            dentries=[((parent, bytes(name)), before, now) for parent, name, before, now in rows]
+        )
+
+    def _differing_nodes(self, after: int, last: int) -> Difference:
+        found = Difference()
         count = len(NodeRecord._fields)
-        for row in execute(
-            f"SELECT {columns_of_both} FROM next_node LEFT JOIN node USING (node_id) {slice_}",
-            bounds,
+        for row in self._database.execute(
+            f"SELECT {_COLUMNS_OF_NEXT}, {_COLUMNS_OF_NODE} FROM next_node "
+            "LEFT JOIN node USING (node_id) WHERE node_id > ? AND node_id <= ?",
+            (after, last),
         ).fetchall():
             now, old = row[:count], row[count:]
-            moved.nodes.append(
+            found.nodes.append(
                 (
                     NodeRecord._make(old) if old[0] is not None else None,
                     NodeRecord._make(now) if now[1] else None,
                 )
             )
+        return found
+
+    def move(self) -> Iterator[None]:
+        """Put what is shown into the mirror. What readers see does not change by it."""
+        assert self._mirror.is_layered
+        for after, last in self._slices_of_nodes("next_node"):
+            with self._database.transaction():
+                self._move_nodes(after, last)
+            yield
+        for first, end in self._slices_of_names("next_dentry"):
+            with self._database.transaction():
+                self._move_names(first, end)
+            yield
+        self._mirror.end_layer()
+
+    def _move_nodes(self, after: int, last: int) -> None:
+        execute = self._database.execute
+        slice_, bounds = "WHERE node_id > ? AND node_id <= ?", (after, last)
         execute(
             "DELETE FROM node WHERE node_id IN "
             f"(SELECT node_id FROM next_node {slice_} AND NOT kind)",
@@ -280,17 +302,10 @@ class NextMirror:
             bounds,
         )
         execute(f"DELETE FROM next_node {slice_}", bounds)
-        return moved
 
-    def _move_names(self, first: Key, end: Key) -> Moved:
+    def _move_names(self, first: Key, end: Key) -> None:
         execute = self._database.execute
         bounds = (*first, *end)
-        rows = execute(
-            "SELECT next_dentry.parent, next_dentry.name, coalesce(dentry.node_id, 0), "
-            "next_dentry.node_id FROM next_dentry LEFT JOIN dentry USING (parent, name) "
-            f"WHERE {_SLICE_OF_NAMES}",
-            bounds,
-        ).fetchall()
         execute(
             "DELETE FROM dentry WHERE (parent, name) IN "
             f"(SELECT parent, name FROM next_dentry WHERE {_SLICE_OF_NAMES} AND NOT node_id)",
@@ -303,9 +318,6 @@ class NextMirror:
             bounds,
         )
         execute(f"DELETE FROM next_dentry WHERE {_SLICE_OF_NAMES}", bounds)
-        return Moved(
-            dentries=[((parent, bytes(name)), before, now) for parent, name, before, now in rows]
-        )
 
     # Slices ----------------------------------------------------------------------------------
 

@@ -30,5 +30,10 @@ class ViewChanges:
     removed: set[int] = field(default_factory=set)
     """Nodes that are gone for good."""
 
+    is_layer_shown: bool = False
+    """Much more changed at once: what the next mirror brings, which is shown now and told next."""
+
     def __bool__(self) -> bool:
-        return bool(self.contents or self.attributes or self.dentries or self.removed)
+        return bool(
+            self.contents or self.attributes or self.dentries or self.removed or self.is_layer_shown
+        )

@@ -17,7 +17,7 @@ from backend_server.protocol.messages import ChangesPage, NodeKind, QuotaState
 from mountfs.core.tree_laws import find_broken_law
 from mountfs.errors import Corruption, CursorReset
 from mountfs.state.local_changes import Key
-from mountfs.state.next_mirror import Moved
+from mountfs.state.next_mirror import Difference
 from mountfs.state.records import NodeRecord
 from mountfs.state.store import StateStore
 from mountfs.state.tree import source_of
@@ -254,7 +254,8 @@ class LargeArrival:
         self._state.mirror.show_layer()
 
     def view_changes(self, own_revisions: Mapping[int, int], view: ViewChanges) -> None:
-        """Nothing yet: `move_into_mirror` tells, as it goes."""
+        """Only that there is much: `move_into_mirror` tells what, in slices."""
+        view.is_layer_shown = True
 
 
 async def gather(
@@ -327,11 +328,13 @@ async def move_into_mirror(
     """
     if not state.mirror.is_layered:
         return
-    for moved in state.next_mirror.move():
-        view = _view_of(moved, own_revisions or {})
+    # All is told before anything is moved: until then the kernel has old names and attributes.
+    for difference in state.next_mirror.differences():
+        view = _view_of(difference, own_revisions or {})
         if view:
             told(view)
         await trio.lowlevel.checkpoint()
+    await in_slices(state.next_mirror.move())
 
 
 async def in_slices(steps: Iterable[None]) -> None:
@@ -340,13 +343,13 @@ async def in_slices(steps: Iterable[None]) -> None:
         await trio.lowlevel.checkpoint()
 
 
-def _view_of(moved: Moved, own_revisions: Mapping[int, int]) -> ViewChanges:
+def _view_of(difference: Difference, own_revisions: Mapping[int, int]) -> ViewChanges:
     view = ViewChanges()
-    for key, old, now in moved.dentries:
+    for key, old, now in difference.dentries:
         if old != now:
             view.dentries.add(key)
             view.attributes |= {old, now} - {0}
-    for record, state in moved.nodes:
+    for record, state in difference.nodes:
         if record is None:
             continue
         if state is None:

@@ -280,6 +280,13 @@ class DriveFileSystem(Names):
     def apply_view_changes(self, changes: ViewChanges) -> None:
         """Tell the kernel what changed without its doing. Publishes nothing itself: the tree is
         already as the changes say. No checkpoint."""
+        if changes.is_layer_shown:
+            # Told one by one in a moment. Until then: who has a file open must not write over
+            # bytes that it never saw; who opens one is told then (`_opened`).
+            for inode in self.table.open_inodes():
+                if self.state.mirror.layer_brings_content(self.node_of(Inode(inode))):
+                    self.table.content_changed(inode)
+                    self.kernel.invalidate_content(Inode(inode))
         for parent, name in changes.dentries:
             parent_inode = self.inode_of(parent)
             if self.table.is_known(parent_inode) or parent_inode == 1:
@@ -310,6 +317,8 @@ class DriveFileSystem(Names):
         self.table.opened(inode)
         if file.is_writer:
             self.state.writers.opened(inode)
+        if self.state.mirror.layer_brings_content(self.node_of(inode)):
+            self.table.content_changed(inode)
         return OpenedFile(handle, self.table.take_is_fresh(inode))
 
     def _write(self, file: OpenFile, overlay: Overlay, offset: int, data: bytes) -> None:

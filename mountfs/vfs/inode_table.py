@@ -28,6 +28,9 @@ class InodeTable:
         """How many inodes the kernel remembers of this mount, as far as it was told of them."""
         return len(self._lookups)
 
+    def open_inodes(self) -> list[int]:
+        return list(self._handles)
+
     def is_known(self, inode: int) -> bool:
         return inode in self._lookups
 

@@ -130,10 +130,11 @@ def test_a_snapshot_passes_if_it_is_a_tree_and_is_all_there_is(
             differing = BEFORE.nodes.items() ^ whole.nodes.items()
             assert {node for (node,) in kept} == {node for node, _ in differing}
             state.mirror.show_layer()
-            moved = [each for step in state.next_mirror.move() for each in step.dentries]
-            assert {key for key, _, _ in moved} == {
+            told = [each for step in state.next_mirror.differences() for each in step.dentries]
+            assert {key for key, _, _ in told} == {
                 key for key, _ in BEFORE.names.items() ^ whole.names.items()
             }
+            _finish(state.next_mirror.move())
             assert (tree_in(state).nodes, tree_in(state).names) == (whole.nodes, whole.names)
         state.close()
 

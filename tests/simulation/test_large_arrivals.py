@@ -1,5 +1,6 @@
 """What the server says, be it one row, is gathered on disk and moves into the mirror in slices."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -7,9 +8,10 @@ import trio
 from trio.testing import MockClock
 
 from mountfs.state import next_mirror
+from mountfs.state.view_changes import ViewChanges
 from mountfs.sync import drive_sync
 from simulation.storm import Storm, weather
-from simulation.world import World, open_world
+from simulation.world import CALLER, World, open_world
 
 
 @pytest.fixture
@@ -80,3 +82,36 @@ def test_a_large_arrival_ends_where_a_small_one_does(
     assert {b"\0ours", b"\0theirs", b"\0here", b"\0there"} <= set(small.values())
     assert small["gone/a"] == b"edited in a folder that others remove"
     assert small["both/b"] == b"an edit beats a removal"
+
+
+@pytest.mark.usefixtures("all_large")
+async def test_nobody_gets_old_pages_between_the_showing_and_the_telling(
+    autojump_clock: MockClock, tmp_path: Path
+) -> None:
+    async with open_world(tmp_path) as world:
+        here, there = await world.device("here"), await world.device("there")
+        for name in ("open", "known", "same"):
+            await here.write(name, b"old")
+        await world.quiet()
+        inodes = {name: await here.find(name) for name in ("open", "known", "same")}
+        await here.fs.open(inodes["open"], os.O_RDWR, CALLER)
+        here.kernel.contents.clear()
+        keeps: list[bool] = []
+        tell = here.sync._on_view_changes
+
+        def told(changes: ViewChanges) -> None:
+            tell(changes)
+            if changes.is_layer_shown:
+                assert here.kernel.contents == [inodes["open"]], "at once, for it may be written to"
+                for name in ("known", "same"):
+                    opening = here.fs.open(inodes[name], os.O_RDONLY, CALLER)
+                    with pytest.raises(StopIteration) as opened:
+                        opening.send(None)
+                    keeps.append(opened.value.value.keep_cache)
+
+        here.sync._on_view_changes = told
+        for name in ("open", "known"):
+            await there.write(name, b"new")
+        await there.settled()
+        await world.come_to_rest()
+        assert keeps[:2] == [False, True]
