@@ -77,7 +77,7 @@ def apply(
     view = ViewChanges()
     settlement = Settlement(state)
     with state.database.transaction():
-        met = _met(state, arrival)
+        met = arrival.met()
         before = remember_before(state, met.removed)
         if answers is not None:
             settlement.run(state.batches.in_flight, answers)
@@ -135,29 +135,6 @@ def _true_answers(
     if broken is not None:
         raise Corruption(f"the server's answers are not true: {broken}")
     return answers
-
-
-@dataclass(slots=True)
-class _Met:
-    """What was brought of what was changed here, or lies under a name that was."""
-
-    keys: set[Key]
-    present: set[int]
-    removed: set[int]
-
-
-def _met(state: StateStore, arrival: Arrival) -> _Met:
-    changes = state.changes
-    keys = {key for key in changes.dentries if arrival.dentry(key) is not None}
-    nodes = changes.involved_nodes() | {overlay.node_id for overlay in state.overlays}
-    # A file that others edited keeps a name which was given to another one here.
-    nodes |= {arrival.dentry(key) or state.mirror.child(*key) for key in changes.dentries}
-    met = _Met(keys, set(), set())
-    for node_id in nodes:
-        brought = arrival.node(node_id)
-        if brought is not None:
-            (met.present if brought.kind else met.removed).add(node_id)
-    return met
 
 
 def _edited_by_others(arrival: Arrival, present: set[int], own: Mapping[int, int]) -> set[int]:
