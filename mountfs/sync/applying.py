@@ -4,7 +4,7 @@ Only what was changed here is looked at, however much was brought: for everythin
 word is all there is.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 
 from backend_server.protocol.errors import ErrorCode
@@ -50,6 +50,8 @@ class Applied:
     view: ViewChanges
     settlement: Settlement
     conflicts: list[Key]
+    is_more_sendable: bool
+    """What was refused may be accepted now."""
 
 
 def apply(
@@ -98,24 +100,41 @@ def apply(
         state.set_value("cursor", arrival.cursor)
         # Mostly what is known; a server from an older backup counts on from a lower number.
         state.batches.number_from(arrival.applied_through)
-        if arrival.quota is not None:
-            _take_quota(state, arrival.quota)
+        unparked = _take_quota(state, arrival.quota, just_refused=settlement.parked)
     arrival.view_changes(settlement.applied_revisions, view)
-    return Applied(view, settlement, copies.made)
+    return Applied(view, settlement, copies.made, is_more_sendable=unparked > 0)
 
 
-def _take_quota(state: StateStore, quota: QuotaState) -> None:
-    """Keep the quota; what was refused for want of room is tried again as far as room came."""
+def _take_quota(
+    state: StateStore, quota: QuotaState | None, *, just_refused: Collection[int]
+) -> int:
+    """Keep the quota; what was refused for want of room is tried again as far as room came.
+
+    Returns how many files that are. Not those of `just_refused`: the server knew this quota.
+    """
+    if quota is None:
+        return 0
     old, room = state.quota, _room_of(quota)
     state.set_quota(quota)
     if room <= _room_of(old):
-        return
+        return 0
+    unparked_count = 0
     for node_id, code in sorted(state.parking.codes.items()):
-        record = state.tree.node(node_id)
-        if code != ErrorCode.QUOTA_EXCEEDED or record is None or record.size_bytes > room:
+        if code != ErrorCode.QUOTA_EXCEEDED or node_id in just_refused:
             continue
-        room -= record.size_bytes
-        state.parking.unpark(node_id)
+        growth = _growth_of(state, node_id)
+        if growth <= room:
+            room -= growth
+            state.parking.unpark(node_id)
+            unparked_count += 1
+    return unparked_count
+
+
+def _growth_of(state: StateStore, node_id: int) -> int:
+    """Return by how much a file written here outgrows what the server counts."""
+    record, mirrored = state.tree.node(node_id), state.mirror.node(node_id)
+    size_bytes = record.size_bytes if record is not None else 0
+    return max(0, size_bytes - (mirrored.size_bytes if mirrored is not None else 0))
 
 
 def _room_of(quota: QuotaState) -> int:

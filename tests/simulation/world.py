@@ -37,6 +37,7 @@ from backend_server.protocol.identity import (
     UploadId,
     chunk_id_of,
 )
+from backend_server.protocol.limits import DEFAULT_QUOTA_BYTES
 from backend_server.protocol.manifests import Entry, manifest_id_of, pack_entries
 from backend_server.protocol.messages import (
     BlockHeader,
@@ -221,11 +222,15 @@ class SmallContents:
         self, content: DirtyContent, upload_id: UploadId, chunk_id: ChunkId, plain: bytes
     ) -> None:
         chunks = [ChunkLength(chunk_id, len(plain))]
-        base = 0 if content.base is None else content.base.revision
+        base, base_bytes = 0, 0
+        if content.base is not None:
+            base, base_bytes = content.base.revision, content.base.manifest.size_bytes
         drive_id = DriveId(self._drive.drive_id)
         await self._client.announce(
             drive_id,
-            UploadRequest(upload_id, content.node_id, base, len(plain), chunks),
+            UploadRequest(
+                upload_id, content.node_id, base, max(len(plain) - base_bytes, 0), chunks
+            ),
         )
         block = Block(b"", encode_block(plain))
         await self._client.send_blocks(drive_id, upload_id, [(BlockHeader(chunk_id), block)])
@@ -545,11 +550,13 @@ async def open_world(
     folder: Path,
     executor: Callable[[Connections], Executor] = InlineExecutor,
     clock: TrioClock | None = None,
+    *,
+    quota_bytes: int = DEFAULT_QUOTA_BYTES,
 ) -> AsyncIterator[World]:
     config = ServerConfig(data=folder / "server", master_key_file=folder / "server" / "master.key")
     await trio.to_thread.run_sync(initialise, config)
     server = await start_server(config, executor, clock)
-    await server.create_account(EMAIL, PASSWORD)
+    await server.create_account(EMAIL, PASSWORD, quota_bytes=quota_bytes)
     world = None
     try:
         async with trio.open_nursery() as nursery:
