@@ -50,6 +50,8 @@ class Applied:
     view: ViewChanges
     settlement: Settlement
     conflicts: list[Key]
+    unparked: list[int]
+    """Nodes that there was no room for and may be room for now."""
 
 
 def apply(
@@ -98,24 +100,43 @@ def apply(
         state.set_value("cursor", arrival.cursor)
         # Mostly what is known; a server from an older backup counts on from a lower number.
         state.batches.number_from(arrival.applied_through)
-        if arrival.quota is not None:
-            _take_quota(state, arrival.quota)
+        unparked = [] if arrival.quota is None else _take_quota(state, arrival.quota)
     arrival.view_changes(settlement.applied_revisions, view)
-    return Applied(view, settlement, copies.made)
+    return Applied(view, settlement, copies.made, unparked)
 
 
-def _take_quota(state: StateStore, quota: QuotaState) -> None:
-    """Keep the quota; what was refused for want of room is tried again as far as room came."""
+def _take_quota(state: StateStore, quota: QuotaState) -> list[int]:
+    """Keep the quota. Returns what was refused for want of room and is tried again: as far as
+    room came."""
     old, room = state.quota, _room_of(quota)
     state.set_quota(quota)
-    if room <= _room_of(old):
-        return
-    for node_id, code in sorted(state.parking.codes.items()):
-        record = state.tree.node(node_id)
-        if code != ErrorCode.QUOTA_EXCEEDED or record is None or record.size_bytes > room:
+    codes = state.parking.codes
+    waiting = sorted(node for node, code in codes.items() if code == ErrorCode.QUOTA_EXCEEDED)
+    unparked: list[int] = []
+    if room <= _room_of(old) or not waiting:
+        return unparked
+    state.overlays.recount()  # bytes written over and over were counted over and over
+    for node_id in waiting:
+        growth = _growth_of(state, node_id)
+        if growth is None or growth > room:
             continue
-        room -= record.size_bytes
+        room -= growth
         state.parking.unpark(node_id)
+        unparked.append(node_id)
+    return unparked
+
+
+def _growth_of(state: StateStore, node_id: int) -> int | None:
+    """Return how many bytes a node takes more than the server counts for it; holes are free.
+
+    None: it is gone. Never too many, or what there is room for would stay.
+    """
+    record, committed = state.tree.node(node_id), state.mirror.node(node_id)
+    if record is None:
+        return None
+    growth = record.size_bytes - (0 if committed is None else committed.size_bytes)
+    overlay = state.overlays.get(node_id)
+    return max(growth if overlay is None else min(growth, overlay.held_bytes), 0)
 
 
 def _room_of(quota: QuotaState) -> int:

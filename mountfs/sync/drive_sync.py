@@ -274,6 +274,9 @@ class DriveSync:
             self._burst.reopen(self._state.clock.monotonic_s(), is_due=is_full)
             self._operations = {}
             self._is_one_placement = bool(applied.settlement.knotted_keys)
+        if applied.unparked:
+            # A content that the commit was refused with is ready: no content becomes due.
+            self._burst.expect()
         for node_id in applied.settlement.missing_nodes:
             self._contents.forget(node_id)
         for node_id in applied.settlement.applied_revisions:

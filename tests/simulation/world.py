@@ -221,11 +221,14 @@ class SmallContents:
         self, content: DirtyContent, upload_id: UploadId, chunk_id: ChunkId, plain: bytes
     ) -> None:
         chunks = [ChunkLength(chunk_id, len(plain))]
-        base = 0 if content.base is None else content.base.revision
+        base, growth = 0, len(plain)
+        if content.base is not None:
+            base = content.base.revision
+            growth -= sum(entry.length for entry in content.base.manifest.entries)
         drive_id = DriveId(self._drive.drive_id)
         await self._client.announce(
             drive_id,
-            UploadRequest(upload_id, content.node_id, base, len(plain), chunks),
+            UploadRequest(upload_id, content.node_id, base, max(growth, 0), chunks),
         )
         block = Block(b"", encode_block(plain))
         await self._client.send_blocks(drive_id, upload_id, [(BlockHeader(chunk_id), block)])
