@@ -58,6 +58,7 @@ class StagingFiles:
         # Of another state, whose database was lost: numbers began anew.
         if generation_id in self._present:
             seal_path(self.path(generation_id)).unlink(missing_ok=True)
+            self._seals.pop(generation_id, None)
         self._present.add(generation_id)
         self._descriptor(generation_id, flags=os.O_CREAT)
         self._unnamed.add(generation_id)
