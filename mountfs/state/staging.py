@@ -8,7 +8,7 @@ number, the longest unused is closed first.
 import errno
 import os
 from collections import OrderedDict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -121,7 +121,7 @@ class StagingFiles:
     def seal(
         self,
         generation_id: int,
-        staged: Iterable[Range],
+        staged: Sequence[Range],
         check: Callable[[], object] = lambda: None,
     ) -> Seal:
         """Put down what the file's bytes are; `keep_seal` comes next. Nothing is written after it.
