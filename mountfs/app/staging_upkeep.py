@@ -11,7 +11,7 @@ from typing import Final
 
 import trio
 
-from mountfs.errors import LocalStorageBroken, LocalStorageFull
+from mountfs.errors import LocalStorageError
 from mountfs.state.overlay import Overlay
 from mountfs.state.store import StateStore
 from mountfs.vfs.durability import Durability
@@ -20,30 +20,38 @@ _LOG = logging.getLogger(__name__)
 
 LOOK_EVERY_S: Final = 30.0
 QUIET_S: Final = 60.0
+_THREADS: Final = 1
 
 
 async def keep_staging_sealed(state: StateStore) -> None:
     """Seal what waits, until cancelled."""
     durability = Durability(state.database, state.overlays, state.clock)
+    limiter = trio.CapacityLimiter(_THREADS)
     while True:
         await trio.sleep(LOOK_EVERY_S)
+        await seal_quiet(state, durability, limiter)
+
+
+async def seal_quiet(
+    state: StateStore, durability: Durability, limiter: trio.CapacityLimiter
+) -> None:
+    """Seal what nobody has changed for QUIET_S, as far as the disk can."""
+    for overlay in state.sealing.freeze_quiet(state.clock.monotonic_s() - QUIET_S):
         try:
-            await seal_quiet(state, durability)
-        except (LocalStorageBroken, LocalStorageFull) as error:
+            await durability.sync_content(overlay)
+            await _seal(state, overlay, limiter)
+        except LocalStorageError as error:
             _LOG.warning("what waits for the server cannot be sealed: %s", error)
 
 
-async def seal_quiet(state: StateStore, durability: Durability) -> None:
-    """Seal what nobody has changed for QUIET_S. Raises `LocalStorageBroken`, `LocalStorageFull`."""
-    for overlay in state.sealing.freeze_quiet(state.clock.monotonic_s() - QUIET_S):
-        await durability.sync_content(overlay)
-        await _seal(state, overlay)
-
-
-async def _seal(state: StateStore, overlay: Overlay) -> None:
+async def _seal(state: StateStore, overlay: Overlay, limiter: trio.CapacityLimiter) -> None:
     for generation_id, staged in state.sealing.unsealed(overlay):
         # Frozen: whatever is written meanwhile goes elsewhere. It may be retired meanwhile.
         seal = await trio.to_thread.run_sync(
-            state.staging.seal, generation_id, staged, trio.from_thread.check_cancelled
+            state.staging.seal,
+            generation_id,
+            staged,
+            trio.from_thread.check_cancelled,
+            limiter=limiter,
         )
         state.staging.keep_seal(generation_id, seal)

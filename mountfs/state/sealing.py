@@ -35,7 +35,7 @@ class Sealing:
                 found.append(overlay)
         return found
 
-    def unsealed(self, overlay: Overlay) -> list[tuple[int, list[Range]]]:
+    def unsealed(self, overlay: Overlay) -> list[tuple[int, tuple[Range, ...]]]:
         """Return the frozen generations that have staged bytes and no seal: where those are."""
         return [
             (generation.generation_id, staged)
@@ -55,7 +55,7 @@ class Sealing:
                     room -= sum(span.end - span.start for span in staged)
 
 
-def _staged_of(generation: Generation) -> list[Range]:
-    return [
+def _staged_of(generation: Generation) -> tuple[Range, ...]:
+    return tuple(
         Range(extent.start, extent.end) for extent in generation.extents if extent.place == STAGED
-    ]
+    )

@@ -8,7 +8,7 @@ number, the longest unused is closed first.
 import errno
 import os
 from collections import OrderedDict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -58,6 +58,7 @@ class StagingFiles:
         # Of another state, whose database was lost: numbers began anew.
         if generation_id in self._present:
             seal_path(self.path(generation_id)).unlink(missing_ok=True)
+            self._seals.pop(generation_id, None)
         self._present.add(generation_id)
         self._descriptor(generation_id, flags=os.O_CREAT)
         self._unnamed.add(generation_id)
@@ -120,7 +121,7 @@ class StagingFiles:
     def seal(
         self,
         generation_id: int,
-        staged: Iterable[Range],
+        staged: Sequence[Range],
         check: Callable[[], object] = lambda: None,
     ) -> Seal:
         """Put down what the file's bytes are; `keep_seal` comes next. Nothing is written after it.

@@ -131,10 +131,13 @@ def _take_quota(
 
 
 def _growth_of(state: StateStore, node_id: int) -> int:
-    """Return by how much a file written here outgrows what the server counts."""
+    """Return by how much a file written here outgrows what the server counts; holes are free."""
     record, mirrored = state.tree.node(node_id), state.mirror.node(node_id)
-    size_bytes = record.size_bytes if record is not None else 0
-    return max(0, size_bytes - (mirrored.size_bytes if mirrored is not None else 0))
+    overlay = state.overlays.get(node_id)
+    if record is None or overlay is None:
+        return 0
+    growth = record.size_bytes - (mirrored.size_bytes if mirrored is not None else 0)
+    return max(0, min(growth, overlay.held_bytes))
 
 
 def _room_of(quota: QuotaState) -> int:

@@ -5,6 +5,7 @@ plain functions between awaits. Awaits are only for bytes that are not here (`re
 platter (`fsync`).
 """
 
+import logging
 import os
 from collections.abc import Callable, Iterator, Sequence
 from math import inf
@@ -20,6 +21,7 @@ from mountfs.errors import (
     FileTooLarge,
     InvalidArgument,
     IsADirectory,
+    LocalStorageError,
     OperationNotPermitted,
 )
 from mountfs.state.access_times import is_due
@@ -48,6 +50,8 @@ from mountfs.vfs.prefetch import TreePrefetch
 from mountfs.vfs.space import Space
 from mountfs.vfs.stamps import nearest_kept_ns
 from mountfs.vfs.xattrs import value_of, with_value, without_value
+
+_LOG = logging.getLogger(__name__)
 
 FILE_SIZE_BYTES_MAX: Final = (1 << 44) - 4096
 """To which a file can be made to grow here: what waits for the server is in one file of a disk, and
@@ -275,7 +279,10 @@ class DriveFileSystem(Names):
 
     def forget(self, forgotten: Sequence[tuple[Inode, int]]) -> None:
         for inode, count in forgotten:
-            self.disposed(inode, self.table.forget(inode, count))
+            try:
+                self.disposed(inode, self.table.forget(inode, count))
+            except LocalStorageError as error:  # the kernel does not say it twice
+                _LOG.warning("what is kept of a forgotten file stays until a start: %s", error)
 
     def apply_view_changes(self, changes: ViewChanges) -> None:
         """Tell the kernel what changed without its doing. Publishes nothing itself: the tree is

@@ -163,13 +163,13 @@ class View:
 
     def disposed(self, inode: Inode, orphan: Orphan | None) -> None:
         """Nobody can reach the orphan any more."""
+        # Content first: on a full disk the rest may fail, and this makes room.
+        if orphan is not None and orphan.overlay is not None:
+            self.state.overlays.dispose(orphan.overlay)
         if self.state.inodes.node_of(inode) != inode:
             self.let_go(inode)
-        if orphan is None:
-            return
-        self.access_times.forget(inode)
-        if orphan.overlay is not None:
-            self.state.overlays.dispose(orphan.overlay)
+        if orphan is not None:
+            self.access_times.forget(inode)
 
     def let_go(self, inode: Inode) -> None:
         """Forget what is kept of an inode, if its node is gone for good and nobody can reach it."""

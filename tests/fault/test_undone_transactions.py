@@ -13,7 +13,7 @@ from mountfs.state.database import Database
 from mountfs.state.overlay import Source
 from mountfs.state.store import StateStore
 from mountfs.vfs.file_system import DriveFileSystem
-from mountfs.vfs.interface import ROOT_INODE, Caller, Handle, Inode, RenameFlags
+from mountfs.vfs.interface import ROOT_INODE, AttributeChanges, Caller, Handle, Inode, RenameFlags
 
 CALLER = Caller(0, 0, 1)
 PRECIOUS = b"precious " * 8000
@@ -65,6 +65,36 @@ async def test_an_unlinked_file_whose_first_write_failed_takes_nobody_elses_plac
     await files.write(temporary, 0, b"T" * 50_000)
     assert bytes(await files.read(handle, 0, len(PRECIOUS))) == PRECIOUS
     assert bytes(await files.read(temporary, 0, 50_000)) == b"T" * 50_000
+
+
+async def test_a_disk_that_takes_no_row_keeps_no_inode_known(files: DriveFileSystem) -> None:
+    database, known_count = files.state.database, files.table.known_count
+    inodes = []
+    for name in (b"one", b"two", b"three"):
+        inode, handle = await make(files, name)
+        await files.set_attributes(inode, AttributeChanges(atime_ns=1), None, CALLER)
+        await files.release(handle)
+        await files.remove_file(ROOT_INODE, name)
+        inodes.append(inode)
+    database.execute("PRAGMA query_only = 1")
+    files.forget([(inode, 1) for inode in inodes])
+    database.execute("PRAGMA query_only = 0")
+    assert files.table.known_count == known_count
+    assert not files.table.orphans
+
+
+async def test_what_cannot_be_forgotten_does_not_keep_staged_bytes(
+    files: DriveFileSystem, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    inode, handle = await make(files, b"large")
+    await files.write(handle, 0, PRECIOUS)
+    await files.release(handle)
+    await files.remove_file(ROOT_INODE, b"large")
+    assert files.state.staging.generation_ids()
+    monkeypatch.setattr(files.access_times, "forget", full)
+    files.forget([(inode, 1)])
+    assert files.state.staging.generation_ids() == set()
+    assert files.state.overlays.dirty_bytes == 0
 
 
 def test_what_is_written_after_an_undone_removal_is_not_taken_for_sent(tmp_path: Path) -> None:

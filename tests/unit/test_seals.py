@@ -7,6 +7,7 @@ import pytest
 
 from mountfs.core.overlay_laws import Range
 from mountfs.state.seals import PIECE_BYTES, find_spoilt, load_seal, seal_path, store_seal
+from mountfs.state.staging import StagingFiles
 
 LENGTH = 3 * PIECE_BYTES + 1000
 
@@ -72,3 +73,14 @@ def test_a_piece_is_looked_at_once(staged: Path) -> None:
         broken = Range(PIECE_BYTES, 2 * PIECE_BYTES)
         for _ in range(2):
             assert seal.find_broken(file.fileno(), PIECE_BYTES - 1, PIECE_BYTES + 1) == broken
+
+
+def test_a_number_that_is_given_again_does_not_inherit_a_seal(staged: Path) -> None:
+    """The database was lost, and numbers begin anew."""
+    store_seal(staged, [Range(0, LENGTH)])
+    staging = StagingFiles(staged.parent)
+    staging.begin(7)
+    assert not staging.is_sealed(7)
+    staging.write(7, 0, b"of another state")
+    assert staging.read(7, 0, 16) == b"of another state"
+    staging.close()

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import trio
 
 from backend_server.protocol.identity import DriveId
 from mountfs.app.staging_upkeep import QUIET_S, seal_quiet
@@ -54,14 +55,15 @@ def _as_a_kill_leaves_it(folder: Path) -> Path:
     return shutil.copytree(folder / "state", folder / "left")
 
 
-def _written(state: StateStore) -> Overlay:
-    overlay = state.overlays.begin(NODE, expected_revision=0, source=None)
+def _written(state: StateStore, node_id: int = NODE) -> Overlay:
+    overlay = state.overlays.begin(node_id, expected_revision=0, source=None)
     state.overlays.write(overlay, 0, os.urandom(LARGE), now_ns=1)
     return overlay
 
 
-def _durability(state: StateStore) -> Durability:
-    return Durability(state.database, state.overlays, state.clock)
+async def _seal_quiet(state: StateStore) -> None:
+    durability = Durability(state.database, state.overlays, state.clock)
+    await seal_quiet(state, durability, trio.CapacityLimiter(1))
 
 
 def _flip(path: Path, at: int) -> None:
@@ -75,10 +77,10 @@ async def test_a_bit_that_flips_after_a_minute_is_seen_while_it_runs_and_after_a
 ) -> None:
     (generation,) = _written(state).generations
     staged = state.staging.path(generation.generation_id)
-    await seal_quiet(state, _durability(state))
+    await _seal_quiet(state)
     assert not seal_path(staged).exists(), "it may be sent any moment"
     clock.now_s += QUIET_S + 1
-    await seal_quiet(state, _durability(state))
+    await _seal_quiet(state)
     assert find_spoilt(staged) == ()
     _flip(staged, LARGE // 2)
     with pytest.raises(StagedBytesLost, match="not what was written"):
@@ -94,7 +96,7 @@ async def test_what_was_sealed_is_trusted_after_a_power_loss(
 ) -> None:
     _written(state)
     clock.now_s += QUIET_S + 1
-    await seal_quiet(state, _durability(state))
+    await _seal_quiet(state)
     again = _opened(_as_a_kill_leaves_it(tmp_path), "another boot")
     assert not again.recovered
     overlay = again.overlays.get(NODE)
@@ -109,7 +111,7 @@ async def test_later_writes_go_elsewhere_and_are_sealed_in_their_turn(
     overlay = _written(state)
     for _ in range(3 * GENERATIONS_MAX):
         clock.now_s += QUIET_S + 1
-        await seal_quiet(state, _durability(state))
+        await _seal_quiet(state)
         state.overlays.write(overlay, 100, b"x" * 100_000, now_ns=2)
     assert 2 < len(overlay.generations) <= GENERATIONS_MAX
     sealed = [state.staging.is_sealed(each.generation_id) for each in overlay.generations]
@@ -131,3 +133,13 @@ async def test_what_is_gone_meanwhile_leaves_no_seal(
     state.staging.keep_seal(generation_id, seal)
     assert not state.staging.is_sealed(generation_id)
     assert not list(state.staging.path(0).parent.iterdir())
+
+
+async def test_a_file_that_cannot_be_sealed_is_in_nobodys_way(
+    state: StateStore, clock: HandClock
+) -> None:
+    gone, other = _written(state), _written(state, NODE + 1)
+    state.staging.path(gone.generations[0].generation_id).unlink()
+    clock.now_s += QUIET_S + 1
+    await _seal_quiet(state)
+    assert state.staging.is_sealed(other.generations[0].generation_id)
