@@ -84,7 +84,10 @@ def _read(connection: sqlite3.Connection, found: Salvaged) -> None:
         generation_id: [kept[place] for place in sorted(kept)]
         for generation_id, kept in writes.items()
     }
-    for table in ("dentry", "local_dentry"):
+    # The later one's word counts. What was only being gathered is better than no name.
+    below = ["dentry", "next_dentry"]
+    is_shown = any(key == "shown_mirror" for (key,) in _rows(connection, "key", "meta"))
+    for table in (*(below if is_shown else reversed(below)), "local_dentry"):
         for parent, name, node_id in _rows(connection, "parent, name, node_id", table):
             if node_id and isinstance(name, bytes):
                 found.names[node_id] = (parent, name)

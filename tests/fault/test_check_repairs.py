@@ -4,11 +4,12 @@ from pathlib import Path
 
 import pytest
 
-from backend_server.protocol.messages import NodeKind, NodeState
+from backend_server.protocol.messages import DentryState, NodeKind, NodeState
 from damaged_state import (
     BLOCK,
     CHUNKS,
     DAMAGES,
+    FOLDER,
     LETTER,
     NOTE,
     DamagedState,
@@ -18,6 +19,7 @@ from damaged_state import (
 )
 from mountfs.core.findings import FindingKind
 from mountfs.core.repair_outcome import Outcome, exit_code_of
+from mountfs.state.salvage import begin_anew
 
 OF_THE_MIRROR = damages_of(FindingKind.MIRROR_UNLAWFUL)
 NEWER = damages_of(FindingKind.STATE_OTHER_VERSION)
@@ -162,6 +164,20 @@ def test_of_a_database_that_is_cut_off_what_is_there_is_read(state: DamagedState
     copies = state.copies()
     assert copies["docs/letter"].startswith(b"A" * BLOCK)
     assert copies["note"] == b"a small thing"
+
+
+@pytest.mark.parametrize("is_shown", [True, False])
+def test_copies_have_the_names_that_were_shown(state: DamagedState, *, is_shown: bool) -> None:
+    """Others renamed `letter`, and the state broke while that was on its way into the mirror."""
+    opened = state.open()
+    dentries = [DentryState(FOLDER, b"letter", 0, 9), DentryState(1, b"moved", LETTER, 9)]
+    for _ in opened.next_mirror.add([], dentries):
+        pass
+    if is_shown:
+        opened.mirror.show_layer()
+    opened.close()
+    begin_anew(state.drive, now_s=0)
+    assert sorted(state.copies()) == ["moved" if is_shown else "docs/letter", "note"]
 
 
 def test_a_broken_database_that_nothing_waited_in_is_repaired(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ The pages are made as they are asked for, so that what memory holds is what the 
 
 import tracemalloc
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
@@ -206,3 +206,14 @@ async def test_a_full_disk_on_the_way_into_the_mirror_only_delays(
         await move_into_mirror(state, lambda view: None)
         assert not state.mirror.is_layered
         assert len(list(state.tree.children(1))) == PAGE
+
+
+async def test_an_inode_of_what_is_shown_and_not_moved_yet_outlives_a_restart(
+    tmp_path: Path,
+) -> None:
+    with state_at_start(tmp_path) as state:
+        applied(state, await gather(Source(PAGE), state, state.cursor))
+        state.inodes.point(7, FIRST)
+    with closing(StateStore.open(tmp_path, DRIVE)) as again:
+        assert again.mirror.is_layered
+        assert again.inodes.node_of(7) == FIRST
