@@ -1,20 +1,24 @@
-"""What staged bytes were: a digest for each piece of a staging file that is not written any more.
+"""What staged bytes were: a digest for each piece of a staging file that nobody writes to now.
 
 A write cannot pay for a digest, but time can: what has waited for a minute is sealed
 (`app/staging_upkeep`), and at a close whatever is staged, for it is frozen at the next opening. So
-a bit that flips later is seen before its piece is read or sent. What a process left that was
-killed within that minute has no seal: of that only the length can be checked.
+a bit that flips later is seen before its piece is read or sent. A later write breaks the seal
+first. What a process left that was killed within that minute has no seal: of that only the length
+can be checked.
 
     ID.seal     BLAKE3 of the rest (32) | length of the file (8, big-endian) |
                 of each piece: its number (8) | its BLAKE3 (32)
 
-A seal that is not whole counts as none. A piece is PIECE_BYTES of the file, the last one shorter.
-One that was cut off since is not judged by its digest: that bytes are missing shows anyway.
+It is made as ID.seal.new, beside a file that may be written to meanwhile, and then put in its place
+or dropped (`state/staging`). A seal that is not whole counts as none. A piece is PIECE_BYTES of the
+file, the last one shorter. One that was cut off since is not judged by its digest: that bytes are
+missing shows anyway.
 """
 
 import os
 import struct
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -29,6 +33,7 @@ SEALED_BYTES_MAX: Final = 4 << 30
 _LENGTH: Final = struct.Struct(">Q")
 _ROW: Final = struct.Struct(">Q32s")
 _DIGEST_BYTES: Final = 32
+_NEW: Final = ".seal.new"
 
 
 class Seal:
@@ -100,11 +105,13 @@ def find_spoilt(staging_file: Path) -> tuple[Range, ...]:
         os.close(descriptor)
 
 
-def store_seal(
+def make_seal(
     staging_file: Path, staged: Iterable[Range], check: Callable[[], object] = lambda: None
-) -> None:
-    """Seal the pieces that `staged` touches. Raises OSError, and what `check` raises, which is
-    called before each."""
+) -> Seal:
+    """Return the seal of the pieces that `staged` touches; `put_seal` makes it the file's.
+
+    Raises OSError, and what `check` raises, which is called before each.
+    """
     numbers = sorted(
         {
             number
@@ -112,21 +119,34 @@ def store_seal(
             for number in range(start // PIECE_BYTES, -(-end // PIECE_BYTES))
         }
     )
+    pieces = {}
     descriptor = os.open(staging_file, os.O_RDONLY | os.O_CLOEXEC)
     try:
-        rows = [_LENGTH.pack(os.fstat(descriptor).st_size)]
+        file_bytes = os.fstat(descriptor).st_size
         for number in numbers:
             check()
-            rows.append(_ROW.pack(number, blake3(_piece(descriptor, number)).digest()))
+            pieces[number] = blake3(_piece(descriptor, number)).digest()
     finally:
         os.close(descriptor)
-    _store(seal_path(staging_file), rows)
+    rows = (_ROW.pack(number, digest) for number, digest in pieces.items())
+    body = _LENGTH.pack(file_bytes) + b"".join(rows)
+    _new_path(staging_file).write_bytes(blake3(body).digest() + body)
+    return Seal(file_bytes, pieces)
 
 
-def _store(path: Path, rows: Sequence[bytes]) -> None:
-    body = b"".join(rows)
-    with path.open("wb") as file:
-        file.write(blake3(body).digest() + body)
+def put_seal(staging_file: Path) -> None:
+    """Make the seal that was made last the file's. Raises OSError."""
+    _new_path(staging_file).replace(seal_path(staging_file))
+
+
+def drop_new_seal(staging_file: Path) -> None:
+    """Remove a seal that was made and not put; if it cannot be removed, the next opening will."""
+    with suppress(OSError):
+        _new_path(staging_file).unlink()
+
+
+def _new_path(staging_file: Path) -> Path:
+    return staging_file.with_name(f"{staging_file.name}{_NEW}")
 
 
 def _piece(descriptor: int, number: int) -> bytes:

@@ -15,7 +15,7 @@ from typing import Final
 from mountfs.core.overlay_laws import Range
 from mountfs.errors import FileTooLarge, LocalStorageBroken, LocalStorageFull, StagedBytesLost
 from mountfs.state.folder_names import make_folder, sync_folder
-from mountfs.state.seals import Seal, load_seal, seal_path, store_seal
+from mountfs.state.seals import Seal, drop_new_seal, load_seal, make_seal, put_seal, seal_path
 
 _DESCRIPTORS_MAX: Final = 256
 
@@ -36,11 +36,13 @@ class StagingFiles:
         self._unlooked_bytes = _LOOK_EVERY_BYTES
         # Which generations have files. Those of small writes have none, and to ask the disk for
         # two names each time took 27 of the 80 us of an unlink (under a profiler).
+        paths = list(folder.iterdir())
         self._present = {
-            int(number)
-            for path in folder.iterdir()
-            if (number := path.name.removesuffix(".seal")).isdigit()
+            int(number) for path in paths if (number := path.name.removesuffix(".seal")).isdigit()
         }
+        for path in paths:  # of a run that was killed while it sealed
+            if path.suffix == ".new":
+                path.unlink()
         self._unnamed = self.generation_ids()
         """Whose names may not be on the platter. `begin` adds on the loop's thread, `sync` takes
         away on any."""
@@ -49,6 +51,8 @@ class StagingFiles:
             for generation_id in self.generation_ids()
             if (seal := load_seal(self.path(generation_id))) is not None
         }
+        self._sealing: set[int] = set()
+        """Whose seal is being made, and who were not written to since that began."""
 
     def path(self, generation_id: int) -> Path:
         return self._folder / str(generation_id)
@@ -72,6 +76,7 @@ class StagingFiles:
         """
         self._look_for_room(len(data))
         descriptor = self._descriptor(generation_id)
+        self._break_seal(generation_id)
         view = memoryview(data)
         try:
             while view:
@@ -110,6 +115,7 @@ class StagingFiles:
         if descriptor is not None:
             os.close(descriptor)
         self._seals.pop(generation_id, None)
+        self._sealing.discard(generation_id)
         self._unnamed.discard(generation_id)
         self.path(generation_id).unlink(missing_ok=True)
         seal_path(self.path(generation_id)).unlink(missing_ok=True)
@@ -118,13 +124,21 @@ class StagingFiles:
     def is_sealed(self, generation_id: int) -> bool:
         return generation_id in self._seals
 
-    def seal(
+    def begin_seal(self, generation_id: int) -> None:
+        """A seal is made of the file: it counts only if nobody writes to the file from now on."""
+        self._sealing.add(generation_id)
+
+    def is_being_sealed(self, generation_id: int) -> bool:
+        """Whether nobody wrote to the file since `begin_seal`."""
+        return generation_id in self._sealing
+
+    def make_seal(
         self,
         generation_id: int,
         staged: Sequence[Range],
         check: Callable[[], object] = lambda: None,
     ) -> Seal:
-        """Put down what the file's bytes are; `keep_seal` comes next. Nothing is written after it.
+        """Return what the file's bytes are, behind `begin_seal`; `keep_seal` comes next.
         Any thread.
 
         A file that cannot be read, or a full disk, leave it with a seal of nothing.
@@ -134,17 +148,38 @@ class StagingFiles:
         """
         path = self.path(generation_id)
         try:
-            store_seal(path, staged, check)
+            return make_seal(path, staged, check)
         except OSError:
-            seal_path(path).unlink(missing_ok=True)
-        return load_seal(path) or Seal(0, {})
+            drop_new_seal(path)
+            return Seal(0, {})
 
     def keep_seal(self, generation_id: int, seal: Seal) -> None:
-        """Hold what is read from now on against the seal; the file may be gone meanwhile."""
-        if generation_id in self._present:
-            self._seals[generation_id] = seal
-        else:
+        """Hold what is read from now on against the seal, unless the file was written to, or
+        removed, while it was made."""
+        path = self.path(generation_id)
+        if generation_id not in self._sealing:
+            drop_new_seal(path)
+            return
+        self._sealing.discard(generation_id)
+        try:
+            put_seal(path)
+        except OSError:
+            seal = Seal(0, {})
+        self._seals[generation_id] = seal
+
+    def _break_seal(self, generation_id: int) -> None:
+        """Forget what the file was, before it becomes another. Raises `LocalStorageBroken`."""
+        self._sealing.discard(generation_id)
+        if generation_id not in self._seals:
+            return
+        try:
             seal_path(self.path(generation_id)).unlink(missing_ok=True)
+            # After a power loss an old seal would speak against new bytes. 0.13 ms on ext4, and
+            # once for all writes until the file was quiet again.
+            sync_folder(self._folder)
+        except OSError as error:
+            raise _translated(error) from error
+        del self._seals[generation_id]
 
     def sync(self, generation_id: int) -> bool:
         """Put the file's bytes and name on the platter; whether it was there. Blocks; for a worker

@@ -6,7 +6,14 @@ from pathlib import Path
 import pytest
 
 from mountfs.core.overlay_laws import Range
-from mountfs.state.seals import PIECE_BYTES, find_spoilt, load_seal, seal_path, store_seal
+from mountfs.state.seals import (
+    PIECE_BYTES,
+    find_spoilt,
+    load_seal,
+    make_seal,
+    put_seal,
+    seal_path,
+)
 from mountfs.state.staging import StagingFiles
 
 LENGTH = 3 * PIECE_BYTES + 1000
@@ -17,6 +24,11 @@ def staged(tmp_path: Path) -> Path:
     path = tmp_path / "7"
     path.write_bytes(os.urandom(LENGTH))
     return path
+
+
+def store_seal(path: Path, staged: list[Range]) -> None:
+    make_seal(path, staged)
+    put_seal(path)
 
 
 def flip(path: Path, at: int) -> None:

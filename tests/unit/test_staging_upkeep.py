@@ -1,4 +1,4 @@
-"""What waits for long is frozen, durable and sealed while the mount runs."""
+"""What waits for long is durable and sealed while the mount runs, and may be written to again."""
 
 import os
 import shutil
@@ -9,11 +9,13 @@ import pytest
 import trio
 
 from backend_server.protocol.identity import DriveId
-from mountfs.app.staging_upkeep import QUIET_S, seal_quiet
+from mountfs.app.staging_upkeep import seal_quiet
 from mountfs.core.extents import STAGED
 from mountfs.errors import StagedBytesLost
+from mountfs.state import staging as staging_module
+from mountfs.state.folder_names import sync_folder
 from mountfs.state.overlay import Overlay
-from mountfs.state.sealing import GENERATIONS_MAX
+from mountfs.state.sealing import FEW_BYTES, QUIET_S
 from mountfs.state.seals import find_spoilt, seal_path
 from mountfs.state.store import StateStore
 from mountfs.vfs.durability import Durability
@@ -105,33 +107,135 @@ async def test_what_was_sealed_is_trusted_after_a_power_loss(
     again.close()
 
 
-async def test_later_writes_go_elsewhere_and_are_sealed_in_their_turn(
-    state: StateStore, clock: HandClock
+def _read(state: StateStore, overlay: Overlay) -> bytes:
+    (generation,) = overlay.generations
+    return b"".join(state.overlays.read(generation, extent) for extent in generation.extents)
+
+
+async def test_a_file_that_is_rewritten_for_hours_counts_once(
+    tmp_path: Path, clock: HandClock
 ) -> None:
-    overlay = _written(state)
-    for _ in range(3 * GENERATIONS_MAX):
+    size = 1 << 20
+    state = StateStore.open(tmp_path, DriveId("0" * 16), clock=clock, staging_limit_bytes=8 * size)
+    overlay = state.overlays.begin(NODE, expected_revision=0, source=None)
+    for number in range(40):
+        data = bytes([number]) * size
+        state.overlays.write(overlay, 0, data, now_ns=1)
         clock.now_s += QUIET_S + 1
         await _seal_quiet(state)
-        state.overlays.write(overlay, 100, b"x" * 100_000, now_ns=2)
-    assert 2 < len(overlay.generations) <= GENERATIONS_MAX
-    sealed = [state.staging.is_sealed(each.generation_id) for each in overlay.generations]
-    assert sealed == [True] * (len(sealed) - 1) + [False]
-    for each in overlay.generations:
-        assert find_spoilt(state.staging.path(each.generation_id)) == ()
+        assert state.staging.is_sealed(overlay.generations[0].generation_id)
+        assert _read(state, overlay) == data
+    state.overlays.recount()
+    assert state.overlays.dirty_bytes == size
+    state.close()
 
 
-async def test_what_is_gone_meanwhile_leaves_no_seal(
+async def test_a_later_write_breaks_the_seal_and_is_sealed_in_its_turn(
     state: StateStore, clock: HandClock, tmp_path: Path
 ) -> None:
     overlay = _written(state)
     clock.now_s += QUIET_S + 1
-    (found,) = state.sealing.freeze_quiet(state.clock.monotonic_s())
-    ((generation_id, staged),) = state.sealing.unsealed(found)
-    seal = state.staging.seal(generation_id, staged)
+    await _seal_quiet(state)
+    state.overlays.write(overlay, 100, b"x" * 100_000, now_ns=2)
+    written = _read(state, overlay)
+    assert written[100:100_100] == b"x" * 100_000
+    again = _opened(_as_a_kill_leaves_it(tmp_path))
+    left = again.overlays.get(NODE)
+    assert left is not None
+    assert _read(again, left) == written
+    again.close()
+    clock.now_s += QUIET_S + 1
+    await _seal_quiet(state)
+    (generation,) = overlay.generations
+    _flip(state.staging.path(generation.generation_id), 50_000)
+    with pytest.raises(StagedBytesLost, match="not what was written"):
+        _read(state, overlay)
+
+
+async def test_the_seal_is_gone_from_the_platter_before_the_bytes_become_others(
+    state: StateStore, clock: HandClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    overlay = _written(state)
+    clock.now_s += QUIET_S + 1
+    await _seal_quiet(state)
+    path = state.staging.path(overlay.generations[0].generation_id)
+    before, seen = path.read_bytes(), []
+
+    def synced(folder: Path) -> None:
+        sync_folder(folder)
+        seen.append((seal_path(path).exists(), path.read_bytes() == before))
+
+    monkeypatch.setattr(staging_module, "sync_folder", synced)
+    for _ in range(3):
+        state.overlays.write(overlay, 0, b"x" * 100_000, now_ns=2)
+    assert seen == [(False, True)], "once for all writes"
+
+
+async def test_what_is_cut_off_leaves_the_seal_of_the_rest(
+    state: StateStore, clock: HandClock
+) -> None:
+    overlay = _written(state)
+    written = _read(state, overlay)
+    clock.now_s += QUIET_S + 1
+    await _seal_quiet(state)
+    state.overlays.truncate(overlay, LARGE // 2, now_ns=2)
+    path = state.staging.path(overlay.generations[0].generation_id)
+    _flip(path, 1000)
+    with pytest.raises(StagedBytesLost, match="not what was written"):
+        _read(state, overlay)
+    _flip(path, 1000)
+    assert _read(state, overlay) == written[: LARGE // 2]
+
+
+async def test_what_is_written_while_the_seal_is_made_is_not_under_it(
+    state: StateStore, clock: HandClock, tmp_path: Path
+) -> None:
+    overlay = _written(state)
+    clock.now_s += QUIET_S + 1
+    (due,) = state.sealing.begin(overlay, clock.now_s)
+    seal = state.staging.make_seal(due.generation_id, due.staged)
+    state.overlays.write(overlay, 0, b"x" * 100_000, now_ns=2)
+    written = _read(state, overlay)
+    # Killed at this very moment.
+    again = _opened(_as_a_kill_leaves_it(tmp_path))
+    left = again.overlays.get(NODE)
+    assert left is not None
+    assert _read(again, left) == written
+    assert len(list((tmp_path / "left" / "staging").iterdir())) == 1, "the file, and no seal"
+    again.close()
+    state.staging.keep_seal(due.generation_id, seal)
+    assert not state.staging.is_sealed(due.generation_id)
+    assert _read(state, overlay) == written
+    assert len(list((tmp_path / "state" / "staging").iterdir())) == 1
+
+
+async def test_a_large_file_is_not_read_again_for_each_small_write(
+    state: StateStore, clock: HandClock
+) -> None:
+    overlay = state.overlays.begin(NODE, expected_revision=0, source=None)
+    state.overlays.write(overlay, 0, os.urandom(FEW_BYTES + 1), now_ns=1)
+    (generation,) = overlay.generations
+    sealed_count = 0
+    for _ in range(45):
+        clock.now_s += QUIET_S + 1
+        await _seal_quiet(state)
+        sealed_count += state.staging.is_sealed(generation.generation_id)
+        state.overlays.write(overlay, 100, b"x" * 100_000, now_ns=2)
+    assert sealed_count == 5, "in the minutes 1, 11, 21, 31 and 41"
+    state.overlays.freeze(overlay)
+    clock.now_s += QUIET_S + 1
+    await _seal_quiet(state)
+    assert state.staging.is_sealed(generation.generation_id), "it stays as it is now"
+
+
+async def test_what_is_gone_meanwhile_leaves_no_seal(state: StateStore, clock: HandClock) -> None:
+    overlay = _written(state)
+    clock.now_s += QUIET_S + 1
+    (due,) = state.sealing.begin(overlay, clock.now_s)
+    seal = state.staging.make_seal(due.generation_id, due.staged)
     state.overlays.dispose(overlay)
-    seal_path(state.staging.path(generation_id)).write_bytes(b"written by a thread just now")
-    state.staging.keep_seal(generation_id, seal)
-    assert not state.staging.is_sealed(generation_id)
+    state.staging.keep_seal(due.generation_id, seal)
+    assert not state.staging.is_sealed(due.generation_id)
     assert not list(state.staging.path(0).parent.iterdir())
 
 
@@ -143,3 +247,19 @@ async def test_a_file_that_cannot_be_sealed_is_in_nobodys_way(
     clock.now_s += QUIET_S + 1
     await _seal_quiet(state)
     assert state.staging.is_sealed(other.generations[0].generation_id)
+
+
+async def test_a_seal_that_could_not_be_made_is_none(state: StateStore, clock: HandClock) -> None:
+    overlay = _written(state)
+    clock.now_s += QUIET_S + 1
+    (due,) = state.sealing.begin(overlay, clock.now_s)
+    state.staging.make_seal(due.generation_id, due.staged)
+    state.overlays.write(overlay, 0, b"x" * 100_000, now_ns=2)  # and nobody took the seal away
+    path = state.staging.path(due.generation_id)
+    away = path.rename(path.with_name("away"))
+    state.staging.begin_seal(due.generation_id)
+    seal = state.staging.make_seal(due.generation_id, due.staged)
+    away.rename(path)
+    state.staging.keep_seal(due.generation_id, seal)
+    assert _read(state, overlay)[:3] == b"xxx"
+    assert find_spoilt(path) == ()
