@@ -89,9 +89,9 @@ class NextMirror:
         for after, last in self._slices_of_nodes("node"):
             self._database.execute(
                 f"INSERT INTO next_node ({NODE_COLUMNS}) SELECT {_AS_REMOVED} FROM node "
-                "WHERE node_id > ? AND node_id <= ? AND node_id NOT IN "
-                "(SELECT node_id FROM next_node WHERE node_id > ? AND node_id <= ?)",
-                (after, last, after, last),
+                "WHERE node_id > ? AND node_id <= ? AND NOT EXISTS "
+                "(SELECT 1 FROM next_node AS n WHERE n.node_id = node.node_id)",
+                (after, last),
             )
             yield
         for first, end in self._slices_of_names("dentry"):
