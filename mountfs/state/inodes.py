@@ -20,7 +20,8 @@ class InodeAliases:
         database.execute(
             "DELETE FROM inode_alias WHERE NOT EXISTS "
             "(SELECT 1 FROM node WHERE node.node_id = inode_alias.node_id) AND NOT EXISTS "
-            "(SELECT 1 FROM next_node WHERE next_node.node_id = inode_alias.node_id) AND NOT EXISTS "
+            "(SELECT 1 FROM next_node WHERE next_node.node_id = inode_alias.node_id) AND "
+            "NOT EXISTS "
             "(SELECT 1 FROM local_node WHERE local_node.node_id = inode_alias.node_id)"
         )
         self.load()

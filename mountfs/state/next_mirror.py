@@ -13,17 +13,24 @@ A crash before that row leaves rows that nobody reads and the next `clear` takes
 rows with which the next `move` goes on.
 """
 
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
 from backend_server.protocol.messages import DentryState, NodeKind, NodeState
+from mountfs.errors import LocalStorageBroken, LocalStorageFull
 from mountfs.state.database import Database
 from mountfs.state.mirror import NODE_COLUMNS, Key, Mirror
 from mountfs.state.records import NodeRecord, record_of
+from mountfs.state.staging import FREE_BYTES_MIN as FREE_BYTES_OF_PROGRAMS
 
 ROWS_AT_ONCE: Final = 250
 """Rows of a slice: 2-5 ms."""
+
+FREE_BYTES_MIN: Final = FREE_BYTES_OF_PROGRAMS + (32 << 20)
+"""Left free by what is gathered, so that programs can go on writing. More than they must leave,
+for a checkpoint lengthens the database by up to the 16 MiB of its log at once."""
 
 _MARKS: Final = ",".join("?" * len(NodeRecord._fields))
 _COLUMNS_OF_NODE: Final = ", ".join(f"node.{column}" for column in NodeRecord._fields)
@@ -51,6 +58,7 @@ class NextMirror:
         self._database = database
         self._mirror = mirror
         self._rows_at_once = rows_at_once or ROWS_AT_ONCE
+        self.free_bytes_min = FREE_BYTES_MIN
 
     # Gathering -------------------------------------------------------------------------------
 
@@ -65,9 +73,16 @@ class NextMirror:
                 yield
 
     def add(self, nodes: Sequence[NodeState], dentries: Sequence[DentryState]) -> Iterator[None]:
-        """Take the states of a page; a later one of the same row wins."""
+        """Take the states of a page; a later one of the same row wins.
+
+        Raises `LocalStorageFull`: nothing is gathered any more.
+        """
+        return self._all_or_nothing(self._add(nodes, dentries))
+
+    def _add(self, nodes: Sequence[NodeState], dentries: Sequence[DentryState]) -> Iterator[None]:
         step = self._rows_at_once
         for at in range(0, len(nodes), step):
+            self._look_for_room()
             with self._database.transaction():
                 self._database.execute_many(
                     f"INSERT OR REPLACE INTO next_node ({NODE_COLUMNS}) VALUES ({_MARKS})",
@@ -75,6 +90,7 @@ class NextMirror:
                 )
             yield
         for at in range(0, len(dentries), step):
+            self._look_for_room()
             with self._database.transaction():
                 self._database.execute_many(
                     "INSERT OR REPLACE INTO next_dentry (parent, name, node_id) VALUES (?,?,?)",
@@ -82,19 +98,45 @@ class NextMirror:
                 )
             yield
 
+    def _look_for_room(self) -> None:
+        try:
+            disk = os.statvfs(self._database.path.parent)
+        except OSError as error:
+            raise LocalStorageBroken(
+                f"the disk that holds mountfs' state failed: {error}"
+            ) from error
+        if disk.f_bavail * disk.f_frsize < self.free_bytes_min:
+            raise LocalStorageFull("what the server tells does not fit on the disk")
+
+    def _all_or_nothing(self, steps: Iterator[None]) -> Iterator[None]:
+        """Take `steps`; what is too much leaves its pages to the rows of programs."""
+        try:
+            yield from steps
+        except LocalStorageFull:
+            yield from self.clear()
+            raise
+
     # A snapshot ------------------------------------------------------------------------------
 
     def add_removals(self) -> Iterator[None]:
-        """A snapshot has no tombstones: what the mirror has and it lacks is gone."""
+        """A snapshot has no tombstones: what the mirror has and it lacks is gone.
+
+        Raises as `add`.
+        """
+        return self._all_or_nothing(self._add_removals())
+
+    def _add_removals(self) -> Iterator[None]:
         for after, last in self._slices_of_nodes("node"):
+            self._look_for_room()
             self._database.execute(
                 f"INSERT INTO next_node ({NODE_COLUMNS}) SELECT {_AS_REMOVED} FROM node "
-                "WHERE node_id > ? AND node_id <= ? AND node_id NOT IN "
-                "(SELECT node_id FROM next_node WHERE node_id > ? AND node_id <= ?)",
-                (after, last, after, last),
+                "WHERE node_id > ? AND node_id <= ? AND NOT EXISTS "
+                "(SELECT 1 FROM next_node AS n WHERE n.node_id = node.node_id)",
+                (after, last),
             )
             yield
         for first, end in self._slices_of_names("dentry"):
+            self._look_for_room()
             self._database.execute(
                 f"INSERT INTO next_dentry (parent, name, node_id) SELECT parent, name, 0 "
                 f"FROM dentry WHERE {_SLICE_OF_NAMES} AND NOT EXISTS "
@@ -137,6 +179,7 @@ class NextMirror:
         """
         for after, last in self._slices_of_nodes("next_node"):
             yield self._broken_by_nodes(after, last, is_mirror_sound=is_mirror_sound)
+            yield from self._broken_by_contents(after, last)
         sound: set[int] = {1}
         for first, end in self._slices_of_names("next_dentry"):
             yield self._broken_by_names(first, end, sound)
@@ -164,14 +207,34 @@ class NextMirror:
             (after, last),
         ).fetchone():
             return "a name leads to what was removed"
-        if execute(
-            f"SELECT 1 FROM dentry WHERE parent IN (SELECT node_id FROM {gone}) AND "
-            "NOT EXISTS (SELECT 1 FROM next_dentry AS n WHERE n.parent = dentry.parent AND "
-            "n.name = dentry.name) LIMIT 1",
-            (after, last),
-        ).fetchone():
-            return "a folder was removed with what is in it"
         return None
+
+    def _broken_by_contents(self, after: int, last: int) -> Iterator[str | None]:
+        """As `broken_laws`: whether the removed folders of a slice of nodes are empty. In slices of
+        what was in them."""
+        gone = self._database.execute(
+            "SELECT node_id FROM next_node WHERE node_id > ? AND node_id <= ? AND NOT kind",
+            (after, last),
+        ).fetchall()
+        looked_at = 0
+        for (folder_id,) in gone:
+            name: bytes | None = b""
+            while name is not None:
+                rows = self._database.execute(
+                    "SELECT name, EXISTS (SELECT 1 FROM next_dentry AS n WHERE "
+                    "n.parent = dentry.parent AND n.name = dentry.name) FROM dentry "
+                    "WHERE parent = ? AND name > ? ORDER BY name LIMIT ?",
+                    (folder_id, name, self._rows_at_once - looked_at),
+                ).fetchall()
+                looked_at += len(rows)
+                if not all(is_brought for _, is_brought in rows):
+                    yield "a folder was removed with what is in it"
+                    return
+                # Fewer than asked for: there are no more.
+                name = None
+                if looked_at == self._rows_at_once:
+                    name, looked_at = rows[-1][0], 0
+                    yield None
 
     def _broken_by_names(self, first: Key, end: Key, sound: set[int]) -> str | None:
         rows = self._database.execute(

@@ -168,6 +168,29 @@ async def test_memory_holds_some_pages_and_not_the_tree(tmp_path: Path, *, is_re
     assert large < small + MIB // 2, "the rows of 6,000 more nodes would be 3 MB"
 
 
+@pytest.mark.parametrize("is_reset", [False, True])
+async def test_what_is_gathered_leaves_room_for_programs(tmp_path: Path, *, is_reset: bool) -> None:
+    with state_at_start(tmp_path, gone_count=3) as state:
+
+        class Filling(Source):
+            """The disk has filled by the time of the third page."""
+
+            def _page(self, at: int) -> ChangesPage:
+                if at == 2 * PAGE:
+                    state.next_mirror.free_bytes_min = 1 << 60
+                return super()._page(at)
+
+        with pytest.raises(LocalStorageFull):
+            await gather(Filling(4 * PAGE, is_reset=is_reset), state, state.cursor)
+        assert state.next_mirror.node(FIRST) is None
+        assert state.next_mirror.dentry((1, b"000000")) is None
+        (free_pages,) = state.database.execute("PRAGMA freelist_count").fetchone()
+        assert free_pages > 100, "rows of programs find place where those were"
+        state.next_mirror.free_bytes_min = 0
+        await catch_up(state, Source(PAGE, is_reset=is_reset))
+        assert len(list(state.tree.children(1))) == PAGE + (0 if is_reset else 3)
+
+
 async def test_a_full_disk_while_it_is_shown_leaves_the_old_tree(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
