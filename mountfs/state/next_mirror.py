@@ -44,7 +44,8 @@ _SLICE_OF_NAMES: Final = "(parent, name) > (?,?) AND (parent, name) <= (?,?)"
 class Difference:
     """Rows of a slice: what the mirror has below, and what is shown over it."""
 
-    nodes: list[tuple[NodeRecord | None, NodeRecord | None]] = field(default_factory=list)
+    nodes: list[tuple[int, NodeRecord | None, NodeRecord | None]] = field(default_factory=list)
+    """The node, its record before, its record now; None for none."""
     dentries: list[tuple[Key, int, int]] = field(default_factory=list)
     """(parent, name), the node before, the node now; 0 for none."""
 
@@ -332,6 +333,7 @@ class NextMirror:
             now, old = row[:count], row[count:]
             found.nodes.append(
                 (
+                    now[0],
                     NodeRecord._make(old) if old[0] is not None else None,
                     NodeRecord._make(now) if now[1] else None,
                 )
