@@ -23,10 +23,13 @@ from mountfs.errors import LocalStorageBroken, LocalStorageFull
 from mountfs.state.database import Database
 from mountfs.state.mirror import NODE_COLUMNS, Key, Mirror
 from mountfs.state.records import NodeRecord, record_of
+from mountfs.state.slices import SLICE_OF_NAMES, Slices
 from mountfs.state.staging import FREE_BYTES_MIN as FREE_BYTES_OF_PROGRAMS
 
 ROWS_AT_ONCE: Final = 250
-"""Rows of a slice: 2-5 ms."""
+"""Rows of a slice: mostly 2-5 ms. The step whose commit fills SQLite's log (16 MiB) also writes the
+log's pages into the database: 54-88 ms were seen in `move`. A shorter log would make such steps
+shorter and more frequent, those of programs' writes too."""
 
 FREE_BYTES_MIN: Final = FREE_BYTES_OF_PROGRAMS + (32 << 20)
 """Left free by what is gathered, so that programs can go on writing. More than they must leave,
@@ -36,15 +39,14 @@ _MARKS: Final = ",".join("?" * len(NodeRecord._fields))
 _COLUMNS_OF_NODE: Final = ", ".join(f"node.{column}" for column in NodeRecord._fields)
 _COLUMNS_OF_NEXT: Final = ", ".join(f"next_node.{column}" for column in NodeRecord._fields)
 _AS_REMOVED: Final = NODE_COLUMNS.replace("kind,", "0,")
-_BEFORE_ALL: Final[Key] = (-(1 << 63), b"")
-_SLICE_OF_NAMES: Final = "(parent, name) > (?,?) AND (parent, name) <= (?,?)"
 
 
 @dataclass(slots=True)
 class Difference:
     """Rows of a slice: what the mirror has below, and what is shown over it."""
 
-    nodes: list[tuple[NodeRecord | None, NodeRecord | None]] = field(default_factory=list)
+    nodes: list[tuple[int, NodeRecord | None, NodeRecord | None]] = field(default_factory=list)
+    """The node, its record before, its record now; None for none."""
     dentries: list[tuple[Key, int, int]] = field(default_factory=list)
     """(parent, name), the node before, the node now; 0 for none."""
 
@@ -58,6 +60,7 @@ class NextMirror:
         self._database = database
         self._mirror = mirror
         self._rows_at_once = rows_at_once or ROWS_AT_ONCE
+        self._slices = Slices(database, self._rows_at_once)
         self.free_bytes_min = FREE_BYTES_MIN
 
     # Gathering -------------------------------------------------------------------------------
@@ -126,7 +129,7 @@ class NextMirror:
         return self._all_or_nothing(self._add_removals())
 
     def _add_removals(self) -> Iterator[None]:
-        for after, last in self._slices_of_nodes("node"):
+        for after, last in self._slices.of_nodes("node"):
             self._look_for_room()
             self._database.execute(
                 f"INSERT INTO next_node ({NODE_COLUMNS}) SELECT {_AS_REMOVED} FROM node "
@@ -135,11 +138,11 @@ class NextMirror:
                 (after, last),
             )
             yield
-        for first, end in self._slices_of_names("dentry"):
+        for first, end in self._slices.of_names("dentry"):
             self._look_for_room()
             self._database.execute(
                 f"INSERT INTO next_dentry (parent, name, node_id) SELECT parent, name, 0 "
-                f"FROM dentry WHERE {_SLICE_OF_NAMES} AND NOT EXISTS "
+                f"FROM dentry WHERE {SLICE_OF_NAMES} AND NOT EXISTS "
                 "(SELECT 1 FROM next_dentry AS n WHERE n.parent = dentry.parent AND "
                 "n.name = dentry.name)",
                 (*first, *end),
@@ -148,7 +151,7 @@ class NextMirror:
 
     def drop_equal(self) -> Iterator[None]:
         """Keep only what differs from the mirror."""
-        for after, last in self._slices_of_nodes("next_node"):
+        for after, last in self._slices.of_nodes("next_node"):
             self._database.execute(
                 "DELETE FROM next_node WHERE node_id > ? AND node_id <= ? AND "
                 f"EXISTS (SELECT 1 FROM node WHERE node.node_id = next_node.node_id AND "
@@ -156,9 +159,9 @@ class NextMirror:
                 (after, last),
             )
             yield
-        for first, end in self._slices_of_names("next_dentry"):
+        for first, end in self._slices.of_names("next_dentry"):
             self._database.execute(
-                f"DELETE FROM next_dentry WHERE {_SLICE_OF_NAMES} AND EXISTS (SELECT 1 FROM dentry "
+                f"DELETE FROM next_dentry WHERE {SLICE_OF_NAMES} AND EXISTS (SELECT 1 FROM dentry "
                 "WHERE dentry.parent = next_dentry.parent AND dentry.name = next_dentry.name AND "
                 "(dentry.node_id, dentry.is_folder) = "
                 "(next_dentry.node_id, next_dentry.is_folder))",
@@ -177,11 +180,11 @@ class NextMirror:
         Args:
             is_mirror_sound: Whether the mirror's word on what a node is counts.
         """
-        for after, last in self._slices_of_nodes("next_node"):
+        for after, last in self._slices.of_nodes("next_node"):
             yield self._broken_by_nodes(after, last, is_mirror_sound=is_mirror_sound)
             yield from self._broken_by_contents(after, last)
         sound: set[int] = {1}
-        for first, end in self._slices_of_names("next_dentry"):
+        for first, end in self._slices.of_names("next_dentry"):
             yield self._broken_by_names(first, end, sound)
         root = self._database.execute("SELECT kind FROM shown_node WHERE node_id = 1").fetchone()
         if root is None or root[0] != NodeKind.FOLDER:
@@ -244,7 +247,7 @@ class NextMirror:
             "LEFT JOIN node AS bp ON bp.node_id = d.parent "
             "LEFT JOIN next_node AS nn ON nn.node_id = d.node_id "
             "LEFT JOIN node AS bn ON bn.node_id = d.node_id "
-            f"WHERE d.node_id AND {_SLICE_OF_NAMES.replace('parent, name', 'd.parent, d.name')}",
+            f"WHERE d.node_id AND {SLICE_OF_NAMES.replace('parent, name', 'd.parent, d.name')}",
             (*first, *end),
         ).fetchall()
         folders = []
@@ -305,16 +308,16 @@ class NextMirror:
     def differences(self) -> Iterator[Difference]:
         """Yield what is shown and not moved yet: names first, for they lead to what is removed."""
         assert self._mirror.is_layered
-        for first, end in self._slices_of_names("next_dentry"):
+        for first, end in self._slices.of_names("next_dentry"):
             yield self._differing_names(first, end)
-        for after, last in self._slices_of_nodes("next_node"):
+        for after, last in self._slices.of_nodes("next_node"):
             yield self._differing_nodes(after, last)
 
     def _differing_names(self, first: Key, end: Key) -> Difference:
         rows = self._database.execute(
             "SELECT next_dentry.parent, next_dentry.name, coalesce(dentry.node_id, 0), "
             "next_dentry.node_id FROM next_dentry LEFT JOIN dentry USING (parent, name) "
-            f"WHERE {_SLICE_OF_NAMES}",
+            f"WHERE {SLICE_OF_NAMES}",
             (*first, *end),
         ).fetchall()
         return Difference(
@@ -332,6 +335,7 @@ class NextMirror:
             now, old = row[:count], row[count:]
             found.nodes.append(
                 (
+                    now[0],
                     NodeRecord._make(old) if old[0] is not None else None,
                     NodeRecord._make(now) if now[1] else None,
                 )
@@ -341,11 +345,11 @@ class NextMirror:
     def move(self) -> Iterator[None]:
         """Put what is shown into the mirror. What readers see does not change by it."""
         assert self._mirror.is_layered
-        for after, last in self._slices_of_nodes("next_node"):
+        for after, last in self._slices.of_nodes("next_node"):
             with self._database.transaction():
                 self._move_nodes(after, last)
             yield
-        for first, end in self._slices_of_names("next_dentry"):
+        for first, end in self._slices.of_names("next_dentry"):
             with self._database.transaction():
                 self._move_names(first, end)
             yield
@@ -371,42 +375,13 @@ class NextMirror:
         bounds = (*first, *end)
         execute(
             "DELETE FROM dentry WHERE (parent, name) IN "
-            f"(SELECT parent, name FROM next_dentry WHERE {_SLICE_OF_NAMES} AND NOT node_id)",
+            f"(SELECT parent, name FROM next_dentry WHERE {SLICE_OF_NAMES} AND NOT node_id)",
             bounds,
         )
         execute(
             "INSERT OR REPLACE INTO dentry (parent, name, node_id, is_folder) "
             "SELECT parent, name, node_id, is_folder FROM next_dentry "
-            f"WHERE {_SLICE_OF_NAMES} AND node_id",
+            f"WHERE {SLICE_OF_NAMES} AND node_id",
             bounds,
         )
-        execute(f"DELETE FROM next_dentry WHERE {_SLICE_OF_NAMES}", bounds)
-
-    # Slices ----------------------------------------------------------------------------------
-
-    def _slices_of_nodes(self, table: str) -> Iterator[tuple[int, int]]:
-        """Yield (after, last) of ROWS_AT_ONCE node ids of a table after the other."""
-        after = _BEFORE_ALL[0]
-        while True:
-            (last,) = self._database.execute(
-                "SELECT max(node_id) FROM "
-                f"(SELECT node_id FROM {table} WHERE node_id > ? ORDER BY node_id LIMIT ?)",
-                (after, self._rows_at_once),
-            ).fetchone()
-            if last is None:
-                return
-            yield after, last
-            after = last
-
-    def _slices_of_names(self, table: str) -> Iterator[tuple[Key, Key]]:
-        after = _BEFORE_ALL
-        while True:
-            rows = self._database.execute(
-                f"SELECT parent, name FROM {table} WHERE (parent, name) > (?,?) "
-                "ORDER BY parent, name LIMIT ?",
-                (*after, self._rows_at_once),
-            ).fetchall()
-            if not rows:
-                return
-            yield after, rows[-1]
-            after = rows[-1]
+        execute(f"DELETE FROM next_dentry WHERE {SLICE_OF_NAMES}", bounds)

@@ -386,12 +386,11 @@ def _view_of(difference: Difference, own_revisions: Mapping[int, int]) -> ViewCh
         if old != now:
             view.dentries.add(key)
             view.attributes |= {old, now} - {0}
-    for record, state in difference.nodes:
-        if record is None:
-            continue
+    for node_id, record, state in difference.nodes:
         if state is None:
-            view.removed.add(record.node_id)
-        else:
+            # Also what the mirror never had: it was made here, and is gone again.
+            view.removed.add(node_id)
+        elif record is not None:
             _add_node(view, record, state, record, own_revisions)
     return view
 

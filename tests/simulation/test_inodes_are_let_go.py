@@ -7,8 +7,16 @@ from pathlib import Path
 import pytest
 from trio.testing import MockClock
 
+from mountfs.sync import drive_sync
 from mountfs.vfs.interface import AttributeChanges
 from simulation.world import CALLER, Device, World, open_world
+
+
+@pytest.fixture(params=[False, True], ids=["small", "large"])
+def arrivals(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the server tells is applied at once, or gathered on disk."""
+    if request.param:
+        monkeypatch.setattr(drive_sync, "SMALL_ROWS_MAX", -1)
 
 
 @pytest.fixture
@@ -39,6 +47,7 @@ async def save(device: Device, content: bytes) -> None:
         device.fs.forget([(old, 1_000)])
 
 
+@pytest.mark.usefixtures("arrivals")
 @pytest.mark.parametrize("remover_name", ["a", "b"])
 async def test_saved_and_removed_again_and_again_leaves_nothing(
     autojump_clock: MockClock, world: World, remover_name: str
@@ -58,6 +67,7 @@ async def test_saved_and_removed_again_and_again_leaves_nothing(
     assert rows_of(a)[0] == 0
 
 
+@pytest.mark.usefixtures("arrivals")
 async def test_an_open_file_keeps_its_inode(autojump_clock: MockClock, world: World) -> None:
     a = await world.device("a")
     await save(a, b"first")

@@ -151,6 +151,27 @@ async def test_a_reset_tells_only_what_differs(tmp_path: Path) -> None:
         assert FIRST in seen.attributes
 
 
+@pytest.mark.parametrize("small_rows_max", [-1, SMALL_ROWS_MAX])
+async def test_also_what_the_mirror_never_had_is_told_as_removed(
+    tmp_path: Path, small_rows_max: int
+) -> None:
+    """Made here, committed, and removed by others before the feed told of it."""
+
+    class Removing(Source):
+        async def changes(self, drive_id: DriveId, cursor: str) -> ChangesPage:
+            page = await super().changes(drive_id, cursor)
+            page.nodes.append(NodeState(77, 9, NodeKind.REMOVED))
+            return page
+
+    with state_at_start(tmp_path) as state:
+        removed: set[int] = set()
+        source = Removing(3)
+        arrival = await gather(source, state, state.cursor, small_rows_max=small_rows_max)
+        removed |= applied(state, arrival).view.removed
+        await move_into_mirror(state, lambda view: removed.update(view.removed))
+        assert removed == {77}
+
+
 @pytest.mark.parametrize("is_reset", [False, True])
 async def test_memory_holds_some_pages_and_not_the_tree(tmp_path: Path, *, is_reset: bool) -> None:
     async def peak_bytes(count: int) -> int:
