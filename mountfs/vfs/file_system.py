@@ -324,7 +324,8 @@ class DriveFileSystem(Names):
         self.table.opened(inode)
         if file.is_writer:
             self.state.writers.opened(inode)
-        if self.state.mirror.layer_brings_content(self.node_of(inode)):
+        mirror = self.state.mirror
+        if mirror.is_layered and mirror.layer_brings_content(self.node_of(inode)):
             self.table.content_changed(inode)
         return OpenedFile(handle, self.table.take_is_fresh(inode))
 
