@@ -21,13 +21,14 @@ from mountfs.errors import MountError, NotLoggedIn, Refused, Unavailable
 from mountfs.state.store import StateStore
 from mountfs.state.view_changes import ViewChanges
 from mountfs.sync.applying import Applied, apply, contents_in_doubt
-from mountfs.sync.arrivals import SMALL_ROWS_MAX, gather, move_into_mirror
 from mountfs.sync.backoff import BACKOFF_MAX_S, backoff_s
 from mountfs.sync.burst import Burst
 from mountfs.sync.conflict_copies import ConflictCopies
 from mountfs.sync.contents import Contents, ContentSender
 from mountfs.sync.feed import FeedSource, fill_empty_mirror
 from mountfs.sync.follower import Follower, PollServer
+from mountfs.sync.gathering import SMALL_ROWS_MAX, gather
+from mountfs.sync.large_arrival import move_into_mirror
 from mountfs.sync.merging import MergeWork, Merging
 from mountfs.sync.planning import (
     held_nodes,

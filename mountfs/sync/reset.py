@@ -5,8 +5,9 @@ from typing import Protocol
 
 from mountfs.state.store import StateStore
 from mountfs.sync.applying import Applied, apply
-from mountfs.sync.arrivals import gather, move_into_mirror
 from mountfs.sync.feed import FeedSource
+from mountfs.sync.gathering import gather
+from mountfs.sync.large_arrival import move_into_mirror
 from mountfs.sync.planning import mark_in_flight
 from mountfs.sync.resend import CommitServer, send_batch
 

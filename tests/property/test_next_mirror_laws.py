@@ -17,8 +17,8 @@ from backend_server.protocol.messages import DentryState, NodeKind, NodeState
 from lawful_tree import Key, Tree
 from mountfs.state.next_mirror import NextMirror
 from mountfs.state.store import StateStore
-from mountfs.sync.arrivals import LargeArrival
 from mountfs.sync.feed import Progress
+from mountfs.sync.large_arrival import LargeArrival
 
 DRIVE = DriveId("0" * 16)
 FOLDER, FILE, REMOVED = NodeKind.FOLDER, NodeKind.FILE, NodeKind.REMOVED

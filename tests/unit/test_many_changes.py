@@ -25,7 +25,8 @@ from mountfs.state.next_mirror import ROWS_AT_ONCE
 from mountfs.state.store import StateStore
 from mountfs.state.view_changes import ViewChanges
 from mountfs.sync.applying import Applied, apply
-from mountfs.sync.arrivals import SMALL_ROWS_MAX, gather, move_into_mirror
+from mountfs.sync.gathering import SMALL_ROWS_MAX, gather
+from mountfs.sync.large_arrival import move_into_mirror
 
 DRIVE = DriveId("0" * 16)
 PAGE = 5000

@@ -1,0 +1,158 @@
+"""Many rows that a pull brought, on disk: gathered, shown, told and moved, slice by slice."""
+
+from collections.abc import Callable, Iterable, Mapping
+
+import trio
+
+from backend_server.protocol.messages import ChangesPage, QuotaState
+from mountfs.errors import Corruption
+from mountfs.state.local_changes import Key
+from mountfs.state.next_mirror import Difference
+from mountfs.state.records import NodeRecord
+from mountfs.state.store import StateStore
+from mountfs.state.view_changes import ViewChanges
+from mountfs.sync.arrivals import BroughtNode, Met, add_node
+from mountfs.sync.feed import FeedSource, Progress, Pulled
+
+Told = Callable[[ViewChanges], None]
+
+
+class LargeArrival:
+    """Rows on disk; `gather` makes one."""
+
+    def __init__(self, state: StateStore, progress: Progress, *, is_snapshot: bool) -> None:
+        self._state = state
+        self._rows = state.next_mirror
+        self._progress = progress
+        self._last_page: ChangesPage | None = None
+        self.is_snapshot = is_snapshot
+
+    @property
+    def cursor(self) -> str:
+        return self._progress.cursor
+
+    @property
+    def head_sequence(self) -> int:
+        return self._progress.head_sequence
+
+    @property
+    def applied_through(self) -> int:
+        return self._last_page.applied_through if self._last_page is not None else 0
+
+    @property
+    def quota(self) -> QuotaState | None:
+        return self._last_page.quota if self._last_page is not None else None
+
+    async def take(self, page: ChangesPage) -> None:
+        """Put the next page with the others. Raises as `Progress.take`."""
+        self._progress.take(page)
+        self._last_page = page
+        await in_slices(self._rows.add(page.nodes, page.dentries))
+
+    async def begin_with(self, small: Pulled, last_page: ChangesPage) -> None:
+        """Take away what was pulled so far, and noted in the progress."""
+        self._last_page = last_page
+        await in_slices(self._rows.add(list(small.nodes.values()), list(small.dentries.values())))
+        small.nodes.clear()
+        small.dentries.clear()
+
+    async def follow(self, source: FeedSource) -> None:
+        """Take the pages behind the cursor until there are no more."""
+        page: ChangesPage | None = None
+        while page is None or page.has_more:
+            page = await source.changes(self._state.drive_id, self._progress.cursor)
+            await self.take(page)
+
+    async def hold_against_laws(self, *, is_mirror_sound: bool) -> None:
+        """Finish what was gathered. Raises `Corruption`: it is no tree."""
+        if self.is_snapshot:
+            await in_slices(self._rows.add_removals())
+        for broken in self._rows.broken_laws(is_mirror_sound=is_mirror_sound):
+            if broken is not None:
+                raise Corruption(f"the server's tree is none: {broken}")
+            await trio.lowlevel.checkpoint()
+        if self.is_snapshot:
+            await in_slices(self._rows.drop_equal())
+
+    def __contains__(self, node_id: object) -> bool:
+        return isinstance(node_id, int) and self.node(node_id) is not None
+
+    def node(self, node_id: int) -> BroughtNode | None:
+        found = self._rows.node(node_id)
+        # Of a snapshot only what differs was kept.
+        return found or (self._state.mirror.unlayered_node(node_id) if self.is_snapshot else None)
+
+    def dentry(self, key: Key) -> int | None:
+        found = self._rows.dentry(key)
+        if found is None and self.is_snapshot:
+            return self._state.mirror.unlayered_child(*key) or None
+        return found
+
+    def before(self, node_id: int, default: NodeRecord | None = None, /) -> NodeRecord | None:
+        old = self._state.mirror.unlayered_node(node_id)
+        if self._rows.node(node_id) is None and not (self.is_snapshot and old is not None):
+            return default
+        return old
+
+    def met(self) -> Met:
+        state, changes = self._state, self._state.changes
+        keys = {key for key in changes.dentries if self.dentry(key) is not None}
+        nodes = changes.involved_nodes() | {overlay.node_id for overlay in state.overlays}
+        # A file that others edited keeps a name which was given to another one here.
+        nodes |= {self.dentry(key) or state.mirror.child(*key) for key in changes.dentries}
+        met = Met(keys, set(), set())
+        for node_id in nodes:
+            brought = self.node(node_id)
+            if brought is not None:
+                (met.present if brought.kind else met.removed).add(node_id)
+        return met
+
+    def note_seen(self) -> None:
+        """Nothing: the mirror keeps what it had until `move_into_mirror`."""
+
+    def enter(self) -> None:
+        self._state.mirror.show_layer()
+
+    def view_changes(self, own_revisions: Mapping[int, int], view: ViewChanges) -> None:
+        """Only that there is much: `move_into_mirror` tells what, in slices."""
+        view.is_layer_shown = True
+
+
+async def move_into_mirror(
+    state: StateStore, told: Told, own_revisions: Mapping[int, int] | None = None
+) -> None:
+    """Put the next mirror that is shown into the mirror, and tell what programs see differently.
+
+    Nothing to do where none is shown. Cancelled, or cut off by a full disk or a crash: go on by
+    calling it again.
+    """
+    if not state.mirror.is_layered:
+        return
+    # All is told before anything is moved: until then the kernel has old names and attributes.
+    for difference in state.next_mirror.differences():
+        view = _view_of(difference, own_revisions or {})
+        if view:
+            told(view)
+        await trio.lowlevel.checkpoint()
+    await in_slices(state.next_mirror.move())
+
+
+async def in_slices(steps: Iterable[None]) -> None:
+    """Let others run between any two steps."""
+    for _ in steps:
+        await trio.lowlevel.checkpoint()
+
+
+def _view_of(difference: Difference, own_revisions: Mapping[int, int]) -> ViewChanges:
+    view = ViewChanges()
+    for key, old, now in difference.dentries:
+        if old != now:
+            view.dentries.add(key)
+            view.attributes |= {old, now} - {0}
+    for node_id, record, state in difference.nodes:
+        if state is None:
+            # Also what the mirror never had: it was made here, and is gone again.
+            view.removed.add(node_id)
+        elif record is not None:
+            add_node(view, record, state, record, own_revisions)
+    return view
