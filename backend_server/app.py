@@ -177,7 +177,7 @@ async def build_app(config: ServerConfig, *, seams: Seams | None = None) -> Serv
         list_devices=ListDevices(database),
         revoke_device=RevokeDevice(database, clock_ms=seams.clock_ms),
         load_snapshot_page=LoadSnapshotPage(database, cursor_key=cursor_key),
-        load_changes=LoadChanges(database, cursor_key=cursor_key),
+        load_changes=LoadChanges(database, cursor_key=cursor_key, clock_ms=seams.clock_ms),
         poll_changes=PollChanges(database, hub, cursor_key=cursor_key),
         announce_upload=AnnounceUpload(database, clock_ms=seams.clock_ms),
         receive_blocks=ReceiveBlocks(

@@ -153,7 +153,9 @@ async def open_drive(
         commit_operations=CommitOperations(
             database, vault, hub, threads=InlineThreads(), clock_ms=clock
         ),
-        load_changes=LoadChanges(database, cursor_key=CURSOR_KEY, rows_max=rows_max),
+        load_changes=LoadChanges(
+            database, cursor_key=CURSOR_KEY, clock_ms=clock, rows_max=rows_max
+        ),
         load_snapshot_page=LoadSnapshotPage(database, cursor_key=CURSOR_KEY, rows_max=rows_max),
         poll_changes=PollChanges(database, hub, cursor_key=CURSOR_KEY),
         announce_upload=AnnounceUpload(database, clock_ms=clock),

@@ -29,10 +29,15 @@ def feed_routes(use_cases: UseCases, *, bodies: Bodies) -> list[HTTPRouteHandler
         request: Request[Any, Any, Any],
         drive_id: FromPath[str],
         after: FromQuery[str | None] = None,
+        since: FromQuery[str | None] = None,
     ) -> Response[bytes]:
-        """Return a page of the tree as it is; `after` is the cursor of the page before."""
+        """Return a page of the tree as it is; `after` is the cursor of the page before.
+
+        `since` is the cursor of what the reader has seen up to now: if the server came back from a
+        backup, the page says what of that is lost.
+        """
         caller = await caller_of(request, use_cases.authenticate)
-        page = await use_cases.load_snapshot_page(caller, DriveId(drive_id), after)
+        page = await use_cases.load_snapshot_page(caller, DriveId(drive_id), after, since)
         return await bodies.answer_message(request, page)
 
     @get(

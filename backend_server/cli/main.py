@@ -183,6 +183,28 @@ def check(
         sys.exit(EXIT_FAILED)
 
 
+@app.command(
+    epilog="Example: mountfs-server restored --data /srv/mountfs",
+)
+def restored(data: Data = None, as_json: AsJson = False) -> None:
+    """Say that the data folder, or its database, came back from a backup. Run it before `serve`.
+
+    Devices then take the tree anew, and offer again what they hold of the time since the backup.
+    Nothing is lost if it was no restore, or is said twice: devices only take the tree once more.
+    """
+    with told():
+        from backend_server.cli.restored import note_restored
+
+        drive_count = note_restored(_config(Flags(data=data)))
+    if as_json:
+        print(json.dumps({"drives": drive_count}))
+    else:
+        print(
+            f"{drive_count} drives begin a new epoch. Next: `mountfs-server check`, which finds "
+            "blocks that the backup lacks, and `mountfs-server serve`."
+        )
+
+
 @user_app.command(
     "add",
     epilog="Example: mountfs-server user add anna@example.org --data /srv/mountfs --quota 50GiB",

@@ -1,7 +1,9 @@
 """A drive's counters, held against the rows that they count. Pure."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
+from backend_server.domain.epochs import EndedEpoch, count_skipped
 from backend_server.domain.findings import Finding, FindingKind
 
 
@@ -10,7 +12,7 @@ class DriveCounters:
     """What a drive's row says, and what its other rows say about that.
 
     The journal has an entry for every sequence behind what was compacted, and none from before 2:
-    the root folder is made with the drive.
+    the root folder is made with the drive. Between two epochs sequences are skipped.
     """
 
     drive_id: str
@@ -28,6 +30,7 @@ class DriveCounters:
     quota_reserved: int
     reserved_bytes: int
     """Of all uploads."""
+    ended_epochs: Sequence[EndedEpoch] = ()
 
 
 def find_journal_faults(counters: DriveCounters) -> list[Finding]:
@@ -44,7 +47,11 @@ def find_journal_faults(counters: DriveCounters) -> list[Finding]:
         )
     head = max(counters.head_sequence, counters.highest_sequence)
     first = max(counters.compacted_through, 1) + 1
-    is_whole = counters.journal_count == head - first + 1
+    for ended in counters.ended_epochs:
+        if ended.kept_through < first <= ended.resumed_at:
+            first = ended.resumed_at + 1
+    skipped_count = count_skipped(counters.ended_epochs, first=first, last=head)
+    is_whole = counters.journal_count == head - first + 1 - skipped_count
     if not is_whole or (counters.journal_count and counters.journal_first != first):
         findings.append(
             _finding(

@@ -57,6 +57,18 @@ def open_cursor(token: str, *, key: bytes, drive_id: DriveId, epoch: str) -> Cur
     Raises:
         CursorInvalid: Not made with this key for this drive, or of another epoch.
     """
+    cursor_epoch, cursor = open_any_cursor(token, key=key, drive_id=drive_id)
+    if cursor_epoch != epoch:
+        raise CursorInvalid("a cursor of another epoch")
+    return cursor
+
+
+def open_any_cursor(token: str, *, key: bytes, drive_id: DriveId) -> tuple[str, Cursor]:
+    """Return the cursor in `token`, and its epoch. Pure.
+
+    Raises:
+        CursorInvalid: Not made with this key for this drive.
+    """
     if len(token) != _CURSOR_CHARACTERS:
         raise CursorInvalid("not a cursor")
     try:
@@ -66,10 +78,8 @@ def open_cursor(token: str, *, key: bytes, drive_id: DriveId, epoch: str) -> Cur
     body, seal = data[:-_SEAL_BYTES], data[-_SEAL_BYTES:]
     if not hmac.compare_digest(seal, _seal(body, key, drive_id)):
         raise CursorInvalid("not a cursor of this drive")
-    cursor_epoch, sequence, snapshot_head = _BODY.unpack(body)
-    if cursor_epoch != epoch.encode("ascii"):
-        raise CursorInvalid("a cursor of another epoch")
-    return Cursor(Sequence(sequence), Sequence(snapshot_head))
+    epoch, sequence, snapshot_head = _BODY.unpack(body)
+    return epoch.decode("ascii"), Cursor(Sequence(sequence), Sequence(snapshot_head))
 
 
 def _seal(body: bytes, key: bytes, drive_id: DriveId) -> bytes:

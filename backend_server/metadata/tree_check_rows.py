@@ -20,6 +20,7 @@ from backend_server.domain.check_tree import (
     FolderLink,
     NodeFacts,
 )
+from backend_server.metadata.epoch_rows import load_ended_epochs
 from backend_server.metadata.tables import (
     dentries,
     drives,
@@ -162,6 +163,7 @@ def load_counters(connection: Connection, drive_id: DriveId) -> DriveCounters:
         charged_bytes=scalar(func.sum(nodes.c.charged_bytes), nodes),
         quota_reserved=drive.quota_reserved,
         reserved_bytes=scalar(func.sum(uploads.c.reserved_bytes), uploads),
+        ended_epochs=load_ended_epochs(connection, drive_id),
     )
 
 

@@ -94,6 +94,8 @@ def check_page(page: ChangesPage) -> None:
         raise MessageMalformed("not a cursor")
     if not (0 <= page.consistent_at <= _INT64_MAX and 0 <= page.applied_through <= _NUMBER_MAX):
         raise MessageMalformed("a sequence out of bounds")
+    if page.lost is not None and not 0 <= page.lost.kept_through <= page.lost.resumed_at:
+        raise MessageMalformed("a past that was lost before it began")
     _check_quota(page.quota)
     for node in page.nodes:
         if node.sequence > page.consistent_at:

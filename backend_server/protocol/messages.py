@@ -12,6 +12,7 @@ import msgspec
 
 from backend_server.protocol.chunking import ChunkerParameters
 from backend_server.protocol.errors import ErrorCode
+from backend_server.protocol.lost_past import LostPast
 from backend_server.protocol.manifests import Splice
 
 T = TypeVar("T")
@@ -170,6 +171,9 @@ class ChangesPage(msgspec.Struct, frozen=True):
     `applied_through`: every operation of the asking device up to this number has been answered and
     is contained. A snapshot begins without tombstones: only what is removed while its pages are
     read comes as one, on a later page.
+
+    `lost`: what the drive lost of the past that the reader has seen (GET snapshot, `since`), for
+    its database came back from a backup; None: nothing.
     """
 
     cursor: str
@@ -179,6 +183,7 @@ class ChangesPage(msgspec.Struct, frozen=True):
     dentries: list[DentryState]
     applied_through: int
     quota: QuotaState
+    lost: LostPast | None = None
 
 
 class PollRequest(msgspec.Struct, frozen=True):

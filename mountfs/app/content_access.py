@@ -67,6 +67,7 @@ class DriveContentSender:
         self,
         drive_id: DriveId,
         uploader: Uploader,
+        reader: ContentReader,
         catalog: ManifestCatalog,
         counts: TransferCounts,
         *,
@@ -74,6 +75,7 @@ class DriveContentSender:
     ) -> None:
         self._drive_id = drive_id
         self._uploader = uploader
+        self._reader = reader
         self._catalog = catalog
         self._counts = counts
         self._happened = happened
@@ -107,6 +109,11 @@ class DriveContentSender:
 
     async def source(self, source: Source) -> ContentSource:
         return await load_source(self._drive_id, self._catalog, source)
+
+    async def is_whole(self, source: Source) -> bool:
+        manifest = self._catalog.get(self._drive_id, ManifestId(source.manifest_id), source.entries)
+        await trio.lowlevel.checkpoint()
+        return manifest is not None and self._reader.holds_all(self._drive_id, manifest)
 
 
 class DriveMergeWork:

@@ -34,7 +34,11 @@ class _Guide:
 
 
 class DeltaChoice:
-    """Chooses for the chunks of one file, which must come in file order."""
+    """Chooses for the chunks of one file, which must come in file order.
+
+    Args:
+        base: None also for a base that the server does not have.
+    """
 
     def __init__(
         self,
@@ -91,9 +95,8 @@ class DeltaChoice:
         """`run` lies in one stretch, without gaps."""
         replaces = run[0].replaces
         if replaces is not None:
-            assert self._base is not None
             self._end = run[-1].start + run[-1].entry.length
-            return [self._base.entries[replaces].chunk_id]
+            return [self._base.entries[replaces].chunk_id if self._base is not None else None]
         ids = [chunk.entry.chunk_id for chunk in run]
         is_start = run[0].start != self._end or run[0].start == 0
         self._end = run[-1].start + run[-1].entry.length

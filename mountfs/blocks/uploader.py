@@ -153,10 +153,10 @@ class Uploader:
         return Trust(
             self._store,
             content.drive_id,
-            content.base,
+            content.base if content.is_base_kept else None,
             similar,
             known,
-            certain_only=certain_only,
+            certain_only=certain_only or not content.is_base_kept,
             lost=self._lost,
         )
 
@@ -169,10 +169,11 @@ class Uploader:
         *,
         is_retry: bool,
     ) -> SentContent:
+        kept_base = _kept_base_of(content)
         choice = DeltaChoice(
             self._store,
             content.drive_id,
-            content.base.manifest if content.base is not None else None,
+            kept_base.manifest if kept_base is not None else None,
             [source.manifest for source in similar],
             content.size_bytes,
         )
@@ -205,12 +206,14 @@ class Uploader:
             base_visible_bytes=content.base_visible_bytes,
             dirty=content.dirty,
             size_bytes=content.size_bytes,
+            is_base_kept=content.is_base_kept,
         )
+        kept_base = _kept_base_of(content)
         request = UploadRequest(
             upload_id=upload_id,
             node_id=content.node_id,
-            base_revision=content.base.revision if content.base is not None else 0,
-            growth_bytes=max(growth_bytes(base, steps), 0),
+            base_revision=kept_base.revision if kept_base is not None else 0,
+            growth_bytes=max(growth_bytes(kept_base and kept_base.manifest, steps), 0),
             chunks=[],
             new_bytes_max=min(stretched_bytes(steps), FILE_SIZE_BYTES_MAX),
         )
@@ -220,7 +223,12 @@ class Uploader:
             self._store,
             self._workers,
             ContentBuilder(content, steps, drive, self._reader, self._workers),
-            Announcer(self._api, content.drive_id, request, waits=is_retry),
+            Announcer(
+                self._api,
+                content.drive_id,
+                request,
+                waits=is_retry or not content.is_base_kept,
+            ),
             choice,
             drive_id=content.drive_id,
             upload_id=upload_id,
@@ -262,3 +270,8 @@ class Uploader:
             told.splice is not None and not trust.is_base(told.splice.base_manifest)
         )
         return sent._replace(new_content=told)
+
+
+def _kept_base_of(content: DirtyContent) -> ContentSource | None:
+    """Return the base if the server has it."""
+    return content.base if content.is_base_kept else None

@@ -116,6 +116,12 @@ class DirtyContent(Protocol):
         ...
 
     @property
+    def is_base_kept(self) -> bool:
+        """Whether the server has what the base is made of. Not so when it came back from a backup
+        that is older."""
+        ...
+
+    @property
     def dirty(self) -> Sequence[DirtyRange]:
         """Ordered, disjoint, not touching, within `size_bytes`."""
         ...

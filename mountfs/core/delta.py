@@ -103,18 +103,21 @@ def plan_delta(
     base_visible_bytes: int,
     dirty: Sequence[DirtyRange],
     size_bytes: int,
+    is_base_kept: bool = True,
 ) -> tuple[Step, ...]:
     """Return the steps that make up the new file. Pure; linear in the dirty ranges.
 
     Args:
         base_visible_bytes: How many bytes of `base`, from 0, show through where not dirty.
         dirty: Ordered, disjoint, within `size_bytes`.
+        is_base_kept: If not, nobody has the base's chunks but this device: they are built anew.
     """
     if base is None:
         base = _NOTHING
     visible = min(base_visible_bytes, base.size_bytes, size_bytes)
     atoms = _join(_atoms(base, visible, dirty, size_bytes), base)
-    return tuple(_steps(atoms, base, visible, dirty))
+    steps = _steps(atoms, base, visible, dirty)
+    return tuple(steps if is_base_kept else _rebuilt(steps, base))
 
 
 _NOTHING: Final = Manifest(EMPTY_MANIFEST, ())
@@ -268,6 +271,21 @@ def _steps(
                 yield Stretch(start, end, tuple(_parts(base, visible, dirty, start, end)), index)
             case _Loose(start, end):
                 yield Stretch(start, end, tuple(_parts(base, visible, dirty, start, end)), None)
+
+
+def _rebuilt(steps: Iterator[Step], base: Manifest) -> Iterator[Step]:
+    """Yield the steps, and in place of kept entries what builds them as they are."""
+    for step in steps:
+        if not isinstance(step, Keep):
+            yield step
+            continue
+        for index in range(step.first, step.first + step.entry_count):
+            start, entry = base.starts[index], base.entries[index]
+            if entry.is_hole:
+                yield Gap(entry.length)
+            else:
+                whole = FromBase(index, 0, entry.length)
+                yield Stretch(start, start + entry.length, (whole,), index)
 
 
 def _parts(

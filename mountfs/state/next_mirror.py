@@ -289,6 +289,16 @@ class NextMirror:
         sound |= walked
         return False
 
+    def behind(self, sequence: int) -> Iterator[list[NodeRecord]]:
+        """Yield, slice by slice, the mirror's nodes that were changed after `sequence`."""
+        for after, last in self._slices.of_nodes("node"):
+            rows = self._database.execute(
+                f"SELECT {NODE_COLUMNS} FROM node WHERE node_id > ? AND node_id <= ? AND "
+                "(revision > ? OR attributes_version > ?)",
+                (after, last, sequence, sequence),
+            ).fetchall()
+            yield [NodeRecord._make(row) for row in rows]
+
     # Showing ---------------------------------------------------------------------------------
 
     def node(self, node_id: int) -> NodeRecord | None:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Final
 
 from backend_server.protocol.identity import DriveId
+from backend_server.protocol.lost_past import LostPast
 from backend_server.protocol.messages import QuotaState
 from mountfs.clock import Clock, SystemClock
 from mountfs.errors import SetupError, StateDamaged
@@ -77,6 +78,7 @@ class StateStore:
             self.parking = Parking(self.database)
             self.disputes = Disputes(self.database)
             self._quota = self._stored_quota()
+            self._lost_past = self._stored_lost_past()
             self.database.on_rollback = self._reload
             mark_open(self.database, boot_id)
             # Before the first write, or a power loss could pass for a clean end: files come to the
@@ -156,6 +158,32 @@ class StateStore:
             )
             self._quota = quota
 
+    @property
+    def lost_past(self) -> LostPast | None:
+        """What the server lost of what was seen here, when it came back from a backup; of several
+        times all. None: nothing."""
+        return self._lost_past
+
+    def has_lost(self, sequence: int) -> bool:
+        """Whether the server lost this change, or revision."""
+        return self._lost_past is not None and self._lost_past.has(sequence)
+
+    def add_lost_past(self, lost: LostPast) -> None:
+        """Joins the caller's transaction."""
+        old = self._lost_past or lost
+        both = LostPast(
+            min(lost.kept_through, old.kept_through), max(lost.resumed_at, old.resumed_at)
+        )
+        self.set_value("lost_past", f"{both.kept_through} {both.resumed_at}")
+        self._lost_past = both
+
+    def _stored_lost_past(self) -> LostPast | None:
+        stored = self.value("lost_past")
+        try:
+            return LostPast(*(int(field) for field in stored.split())) if stored else None
+        except (TypeError, ValueError) as error:
+            raise StateDamaged(f"the lost past {stored!r} makes no sense") from error
+
     def _stored_quota(self) -> QuotaState:
         stored = self.value("quota") or "0 0 0"
         try:
@@ -183,6 +211,7 @@ class StateStore:
         self.parking.load()
         self.disputes.load()
         self._quota = self._stored_quota()
+        self._lost_past = self._stored_lost_past()
 
     def close(self) -> None:
         """Put everything on the platter and let go. Nothing that was answered is lost by not

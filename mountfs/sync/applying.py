@@ -4,17 +4,19 @@ Only what was changed here is looked at, however much was brought: for everythin
 word is all there is.
 """
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from backend_server.protocol.errors import ErrorCode
 from backend_server.protocol.messages import OperationAnswer, QuotaState
+from mountfs.core.offers import Offer
 from mountfs.errors import Corruption
 from mountfs.state.local_changes import Key
 from mountfs.state.store import StateStore
 from mountfs.state.view_changes import ViewChanges
 from mountfs.sync.arrivals import Arrival
 from mountfs.sync.conflict_copies import ConflictCopies
+from mountfs.sync.offers import make_offers
 from mountfs.sync.rebase import Rebase
 from mountfs.sync.revival import remember_before
 from mountfs.sync.settle import Settlement, find_broken_promise, without_lost
@@ -60,6 +62,7 @@ def apply(
     answers: Mapping[int, OperationAnswer] | None,
     ready_manifests: Mapping[int, bytes],
     *,
+    offers: Sequence[Offer] = (),
     device_name: str,
     new_node_id: Callable[[], int],
     untie: bool,
@@ -70,6 +73,9 @@ def apply(
     One transaction: after a crash either all of it happened, or it will be done again from the
     same batch and the same cursor. No checkpoint.
 
+    Args:
+        offers: What a server that lost part of its past is to be told again.
+
     Raises:
         Corruption: What was pulled lacks what was answered. Nothing was done.
     """
@@ -79,7 +85,11 @@ def apply(
     view = ViewChanges()
     settlement = Settlement(state)
     with state.database.transaction():
+        made_again = make_offers(state, offers)
+        if arrival.lost_past is not None:
+            state.add_lost_past(arrival.lost_past)
         met = arrival.met()
+        met.removed -= made_again
         before = remember_before(state, met.removed)
         if answers is not None:
             settlement.run(state.batches.in_flight, answers)
@@ -102,7 +112,7 @@ def apply(
         state.batches.number_from(arrival.applied_through)
         unparked = _take_quota(state, arrival.quota, just_refused=settlement.parked)
     arrival.view_changes(settlement.applied_revisions, view)
-    return Applied(view, settlement, copies.made, is_more_sendable=unparked > 0)
+    return Applied(view, settlement, copies.made, is_more_sendable=unparked > 0 or bool(offers))
 
 
 def _take_quota(
@@ -150,7 +160,7 @@ def _true_answers(
     """Return the answers as far as they hold. Raises `Corruption`: they cannot be true."""
     if arrival.is_snapshot:
         # A snapshot has no tombstone of what was made and removed since.
-        return without_lost(answers, head_sequence=arrival.head_sequence)
+        return without_lost(answers, head_sequence=arrival.head_sequence, lost=arrival.lost_past)
     broken = find_broken_promise(
         state.batches.in_flight, answers, arrival, head_sequence=arrival.head_sequence
     )

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
+from backend_server.protocol.lost_past import LostPast
 from backend_server.protocol.messages import QuotaState
 from mountfs.state.local_changes import Key
 from mountfs.state.records import NodeRecord
@@ -25,6 +26,10 @@ class BroughtNode(Protocol):
     def kind(self) -> int: ...
     @property
     def revision(self) -> int: ...
+    @property
+    def attributes_version(self) -> int: ...
+    @property
+    def manifest_id(self) -> bytes: ...
 
 
 @dataclass(slots=True)
@@ -44,6 +49,7 @@ class Arrival(Protocol):
     """
 
     is_snapshot: bool
+    lost_past: LostPast | None
 
     @property
     def cursor(self) -> str: ...

@@ -70,6 +70,10 @@ class ContentSender(Protocol):
         """Return a committed content with its manifest."""
         ...
 
+    async def is_whole(self, source: Source) -> bool:
+        """Whether all of a committed content is on this device. Asks no server."""
+        ...
+
 
 class _Job(NamedTuple):
     """What is sent: these layers, maybe none, over this very source."""
@@ -293,6 +297,7 @@ class Contents:
         content = FrozenContent(
             state.drive_id, overlay, state.overlays, state.staging, base,
             generations_count=len(job.generation_ids),
+            is_base_kept=base is None or not state.has_lost(base.revision),
         )  # fmt: skip
         broken_off = self._broken_off.pop(overlay, None)
         upload_id = broken_off or self._sender.new_upload_id()

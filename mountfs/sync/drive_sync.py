@@ -30,6 +30,7 @@ from mountfs.sync.follower import Follower, PollServer
 from mountfs.sync.gathering import SMALL_ROWS_MAX, gather
 from mountfs.sync.large_arrival import move_into_mirror
 from mountfs.sync.merging import MergeWork, Merging
+from mountfs.sync.offers import plan_offers
 from mountfs.sync.planning import (
     held_nodes,
     is_sent,
@@ -230,12 +231,14 @@ class DriveSync:
             raise
         self._set_online(True)  # before anybody hears of what came
         await self._contents.make_known(contents_in_doubt(self._state, arrival, answers))
+        offers = await plan_offers(self._state, arrival, self._sender)
         try:
             applied = apply(
                 self._state,
                 arrival,
                 answers,
                 self._contents.manifest_ids(),
+                offers=offers,
                 device_name=self._device_name,
                 new_node_id=self._new_node_id,
                 untie=self._is_one_placement,

@@ -17,7 +17,9 @@ PULLED_BYTES_MAX: Final = 2 * GIB
 
 
 class FeedSource(Protocol):
-    async def snapshot_page(self, drive_id: DriveId, after: str | None) -> ChangesPage: ...
+    async def snapshot_page(
+        self, drive_id: DriveId, after: str | None, since: str | None = None
+    ) -> ChangesPage: ...
     async def changes(self, drive_id: DriveId, cursor: str) -> ChangesPage: ...
 
 

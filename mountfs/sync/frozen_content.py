@@ -29,8 +29,10 @@ class FrozenContent:
         base: ContentSource | None,
         *,
         generations_count: int,
+        is_base_kept: bool = True,
     ) -> None:
         self.drive_id = drive_id
+        self.is_base_kept = is_base_kept
         self.node_id = NodeId(overlay.node_id)
         self.base = base
         self._layers: Sequence[Generation] = overlay.generations[:generations_count]

@@ -25,6 +25,7 @@ async def gather(
     cursor: str,
     *,
     is_mirror_sound: bool = True,
+    since: str = "",
     small_rows_max: int = SMALL_ROWS_MAX,
 ) -> SmallArrival | LargeArrival:
     """Return everything behind `cursor`; a snapshot when there is none or it does not hold.
@@ -34,6 +35,7 @@ async def gather(
     Args:
         is_mirror_sound: Whether what is in the mirror can speak against the server. If not, there
             must be no cursor.
+        since: Where the mirror stands, if `cursor` does not say so.
 
     Raises:
         Corruption: The pages are no tree.
@@ -48,7 +50,7 @@ async def gather(
     arrival = LargeArrival(state, Progress(), is_snapshot=True)
     after: str | None = None
     while True:
-        page = await source.snapshot_page(state.drive_id, after)
+        page = await source.snapshot_page(state.drive_id, after, since or cursor or None)
         await arrival.take(page)
         after = page.cursor
         if not page.has_more:

@@ -4,12 +4,14 @@ from collections.abc import Callable, Iterable, Mapping
 
 import trio
 
-from backend_server.protocol.messages import ChangesPage, QuotaState
+from backend_server.protocol.lost_past import LostPast
+from backend_server.protocol.messages import ChangesPage, NodeKind, QuotaState
 from mountfs.errors import Corruption
 from mountfs.state.local_changes import Key
 from mountfs.state.next_mirror import Difference
 from mountfs.state.records import NodeRecord
 from mountfs.state.store import StateStore
+from mountfs.state.tree import LocalTree
 from mountfs.state.view_changes import ViewChanges
 from mountfs.sync.arrivals import BroughtNode, Met, add_node
 from mountfs.sync.feed import FeedSource, Progress, Pulled
@@ -26,6 +28,10 @@ class LargeArrival:
         self._progress = progress
         self._last_page: ChangesPage | None = None
         self.is_snapshot = is_snapshot
+        self.lost_past: LostPast | None = None
+        """What the server lost, of what the mirror has."""
+        self.told_removed: set[int] = set()
+        """If it lost something: the nodes that were removed since, and not lost."""
 
     @property
     def cursor(self) -> str:
@@ -47,6 +53,10 @@ class LargeArrival:
         """Put the next page with the others. Raises as `Progress.take`."""
         self._progress.take(page)
         self._last_page = page
+        self.lost_past = page.lost or self.lost_past
+        if self.lost_past is not None:
+            removed = (node.node_id for node in page.nodes if node.kind is NodeKind.REMOVED)
+            self.told_removed.update(removed)
         await in_slices(self._rows.add(page.nodes, page.dentries))
 
     async def begin_with(self, small: Pulled, last_page: ChangesPage) -> None:
@@ -130,7 +140,7 @@ async def move_into_mirror(
         return
     # All is told before anything is moved: until then the kernel has old names and attributes.
     for difference in state.next_mirror.differences():
-        view = _view_of(difference, own_revisions or {})
+        view = _view_of(difference, own_revisions or {}, state.tree)
         if view:
             told(view)
         await trio.lowlevel.checkpoint()
@@ -143,7 +153,9 @@ async def in_slices(steps: Iterable[None]) -> None:
         await trio.lowlevel.checkpoint()
 
 
-def _view_of(difference: Difference, own_revisions: Mapping[int, int]) -> ViewChanges:
+def _view_of(
+    difference: Difference, own_revisions: Mapping[int, int], tree: LocalTree
+) -> ViewChanges:
     view = ViewChanges()
     for key, old, now in difference.dentries:
         if old != now:
@@ -152,7 +164,8 @@ def _view_of(difference: Difference, own_revisions: Mapping[int, int]) -> ViewCh
     for node_id, record, state in difference.nodes:
         if state is None:
             # Also what the mirror never had: it was made here, and is gone again.
-            view.removed.add(node_id)
+            if tree.node(node_id) is None:
+                view.removed.add(node_id)
         elif record is not None:
             add_node(view, record, state, record, own_revisions)
     return view

@@ -27,7 +27,7 @@ async def reset_mirror(
     await move_into_mirror(state, lambda view: None)
     mark_in_flight(state)
     answers = await send_batch(state, server, {})
-    arrival = await gather(server, state, "", is_mirror_sound=False)
+    arrival = await gather(server, state, "", is_mirror_sound=False, since=state.cursor)
     applied = apply(
         state,
         arrival,

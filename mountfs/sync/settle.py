@@ -7,6 +7,7 @@ changes exactly when the mirror shows what they said.
 from collections.abc import Container, Iterable, Mapping, Sequence
 
 from backend_server.protocol.errors import ErrorCode
+from backend_server.protocol.lost_past import LostPast
 from backend_server.protocol.messages import (
     CreateNode,
     NewContent,
@@ -25,16 +26,16 @@ _KNOTS = frozenset({ErrorCode.FOLDER_CYCLE, ErrorCode.FOLDER_NOT_EMPTY, ErrorCod
 
 
 def without_lost(
-    answers: Mapping[int, OperationAnswer], *, head_sequence: int
+    answers: Mapping[int, OperationAnswer], *, head_sequence: int, lost: LostPast | None
 ) -> dict[int, OperationAnswer]:
-    """Return the answers, STALE where what was made is behind the head of a snapshot. Pure.
+    """Return the answers, STALE where what was made is not in a snapshot. Pure.
 
     The server came back from a backup, and the journal that had it is gone.
     """
     return {
-        number: answer
-        if answer.sequence <= head_sequence
-        else OperationAnswer(number, Outcome.STALE)
+        number: OperationAnswer(number, Outcome.STALE)
+        if answer.sequence > head_sequence or (lost is not None and lost.has(answer.sequence))
+        else answer
         for number, answer in answers.items()
     }
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 
+from backend_server.protocol.lost_past import LostPast
 from backend_server.protocol.messages import NodeKind, QuotaState
 from mountfs.core.tree_laws import find_broken_law
 from mountfs.errors import Corruption
@@ -17,6 +18,7 @@ class SmallArrival:
     """Rows in memory."""
 
     is_snapshot = False
+    lost_past: LostPast | None = None
 
     def __init__(self, state: StateStore, pulled: Pulled) -> None:
         """Raises `Corruption`: it is no tree."""

@@ -54,8 +54,12 @@ class DriveApi(Protocol):
         """Log a device out for good; also this one."""
         ...
 
-    async def snapshot_page(self, drive_id: DriveId, after: str | None = None) -> ChangesPage:
+    async def snapshot_page(
+        self, drive_id: DriveId, after: str | None = None, since: str | None = None
+    ) -> ChangesPage:
         """Return a page of the tree; `after` is the `cursor` of the page before, None at first.
+
+        `since`: what the mirror has up to now, which the server may have lost in part.
 
         Raises:
             CursorReset: Begin again from the first page.

@@ -108,8 +108,11 @@ class ServerClient:
     async def revoke_device(self, device_id: DeviceId) -> None:
         await self._exchange.call("DELETE", routes.device(device_id))
 
-    async def snapshot_page(self, drive_id: DriveId, after: str | None = None) -> ChangesPage:
-        query = {} if after is None else {"after": after}
+    async def snapshot_page(
+        self, drive_id: DriveId, after: str | None = None, since: str | None = None
+    ) -> ChangesPage:
+        asked = {"after": after, "since": since}
+        query = {name: cursor for name, cursor in asked.items() if cursor is not None}
         page = await self._get(routes.of_drive(drive_id, "snapshot"), query, ChangesPage)
         return _checked(page, answers.check_page)
 

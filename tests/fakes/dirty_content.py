@@ -21,6 +21,7 @@ class MemoryContent:
     base_visible_bytes: int = 0
     node_id: NodeId = NODE
     drive_id: DriveId = DRIVE
+    is_base_kept: bool = True
 
     @property
     def size_bytes(self) -> int:

@@ -328,7 +328,9 @@ class FakeServer:
     async def revoke_device(self, device_id: DeviceId) -> None:
         await self._enter("revoke_device")
 
-    async def snapshot_page(self, drive_id: DriveId, after: str | None = None) -> ChangesPage:
+    async def snapshot_page(
+        self, drive_id: DriveId, after: str | None = None, since: str | None = None
+    ) -> ChangesPage:
         await self._enter("snapshot_page")
         return ChangesPage("", self.sequence, False, [], [], 0, QuotaState(1 << 40, 0, 0))
 

@@ -116,8 +116,10 @@ class MovingServer:
         self._move = move
         self._times = times
 
-    async def snapshot_page(self, drive_id: DriveId, after: str | None) -> ChangesPage:
-        return await self._client.snapshot_page(drive_id, after)
+    async def snapshot_page(
+        self, drive_id: DriveId, after: str | None, since: str | None = None
+    ) -> ChangesPage:
+        return await self._client.snapshot_page(drive_id, after, since)
 
     async def changes(self, drive_id: DriveId, cursor: str) -> ChangesPage:
         page = await self._client.changes(drive_id, cursor)

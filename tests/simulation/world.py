@@ -8,7 +8,7 @@ its state is opened anew from what is on disk.
 import os
 import random
 import stat
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -150,6 +150,12 @@ class SmallContents:
             RevisionId(source.revision),
             manifest,
         )
+
+    async def is_whole(self, source: Source) -> bool:
+        from backend_server.protocol.manifests import unpack_entries
+
+        entries = unpack_entries(source.entries)
+        return bool(entries) and all(entry.chunk_id in self._plain for entry in entries)
 
     async def read(self, source: ContentSource, offset: int, length: int) -> bytes:
         data = b""
@@ -522,11 +528,11 @@ class World:
                 return
         raise AssertionError("the devices do not come to rest at one place of the journal")
 
-    async def come_to_rest(self) -> None:
-        """Return when every device has sent and received everything by itself: nobody waits for
-        it, hurries it, or changes something else."""
+    async def come_to_rest(self, devices: Sequence[Device] = ()) -> None:
+        """Return when every device (of those named) has sent and received everything by itself:
+        nobody waits for it, hurries it, or changes something else."""
         for _ in range(_REST_S):
-            if self._is_at_rest():
+            if self._is_at_rest(devices):
                 return
             await trio.sleep(1)
         left = {
@@ -540,9 +546,10 @@ class World:
         }
         raise AssertionError(f"changes that nobody asks for stay where they are: {left}")
 
-    def _is_at_rest(self) -> bool:
-        heads = {device.state.cursor for device in self._devices}
-        return len(heads) == 1 and not any(d.sync.pending_count for d in self._devices)
+    def _is_at_rest(self, devices: Sequence[Device] = ()) -> bool:
+        devices = devices or self._devices
+        heads = {device.state.cursor for device in devices}
+        return len(heads) == 1 and not any(each.sync.pending_count for each in devices)
 
 
 @asynccontextmanager

@@ -260,6 +260,7 @@ class SparseContent:
         self.size_bytes = sparse.size
         self.base: ContentSource | None = None
         self.base_visible_bytes = 0
+        self.is_base_kept = True
         self.dirty = [DirtyRange(at, at + len(run)) for at, run in sorted(sparse.runs.items())]
 
     def read_dirty(self, start: int, length: int) -> bytes:

@@ -44,7 +44,9 @@ class Source:
         if not self._calls_left:
             raise Offline("cut")
 
-    async def snapshot_page(self, drive_id: DriveId, after: str | None) -> ChangesPage:
+    async def snapshot_page(
+        self, drive_id: DriveId, after: str | None, since: str | None = None
+    ) -> ChangesPage:
         self._call()
         at = 0 if after is None else int(after)
         page = page_of(range(2 * at, 2 * at + 2), str(at + 1), has_more=at < 2)
@@ -102,7 +104,9 @@ class OnePage:
         self._page.nodes.extend(nodes)
         self._page.dentries.extend(dentries)
 
-    async def snapshot_page(self, drive_id: DriveId, after: str | None) -> ChangesPage:
+    async def snapshot_page(
+        self, drive_id: DriveId, after: str | None, since: str | None = None
+    ) -> ChangesPage:
         return self._page
 
     async def changes(self, drive_id: DriveId, cursor: str) -> ChangesPage:

@@ -43,7 +43,9 @@ class Source:
         self._is_reset = is_reset
         self.mode = 0o600
 
-    async def snapshot_page(self, drive_id: DriveId, after: str | None) -> ChangesPage:
+    async def snapshot_page(
+        self, drive_id: DriveId, after: str | None, since: str | None = None
+    ) -> ChangesPage:
         return self._page(int(after or 0))
 
     async def changes(self, drive_id: DriveId, cursor: str) -> ChangesPage:

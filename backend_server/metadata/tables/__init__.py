@@ -15,7 +15,12 @@ from backend_server.metadata.tables.content import (
     revisions,
     segments,
 )
-from backend_server.metadata.tables.drives import drive_keys, drive_members, drives
+from backend_server.metadata.tables.drives import (
+    drive_keys,
+    drive_members,
+    drives,
+    ended_epochs,
+)
 from backend_server.metadata.tables.journal import device_progress, journal, operation_answers
 from backend_server.metadata.tables.tree import dentries, nodes
 from backend_server.metadata.tables.uploads import upload_chunks, uploads
@@ -30,6 +35,7 @@ __all__ = [
     "drive_keys",
     "drive_members",
     "drives",
+    "ended_epochs",
     "journal",
     "lost_chunks",
     "manifests",

@@ -30,6 +30,21 @@ drives = Table(
     Column("compacted_through", BigInteger, nullable=False),
 )
 
+# Epochs of drives that ended
+#
+# A row for each time that a drive came back from a backup: the epoch that ended, the head that the
+# backup had, and the number that the next epoch counts on from (`domain/epochs.py`). So a device
+# that has seen more than the backup is told what is lost, and offers again what it holds of it.
+ended_epochs = Table(
+    "ended_epochs",
+    catalogue,
+    Column("drive_id", DriveIdText, primary_key=True),
+    Column("resumed_at", BigInteger, primary_key=True, autoincrement=False),
+    Column("epoch", Text, nullable=False),
+    Column("kept_through", BigInteger, nullable=False),
+    Column("ended_at_ms", BigInteger, nullable=False),
+)
+
 # Keys of drives
 #
 # The data keys that seal a drive's blocks, each wrapped by the master key. The highest version

@@ -1,0 +1,71 @@
+"""What a device offers again to a server that came back from a backup. Pure.
+
+The mirror knows the drive as it was before that: some of it is newer than the backup, and nowhere
+but here. What the server has of the same node decides:
+
+    nothing, and removed it since   an edit of the lost time is an edit; it beats the removal
+    nothing                         the node was made in the lost time: it is made again, as it was
+    what the backup has             content and attributes of the lost time follow on that
+    something newer                 two edits, of which neither saw the other: both are kept
+
+Names and removals of the lost time are not offered: a file has the name that the backup has, and
+what had been removed is back.
+"""
+
+from typing import NamedTuple
+
+from backend_server.protocol.lost_past import LostPast
+
+NOT_THE_HEAD = 0
+"""A revision that no head with content has: an edit that expects it meets another edit."""
+
+
+class Version(NamedTuple):
+    """What one side has of a node. `revision` 0: it never had content."""
+
+    revision: int
+    attributes_version: int
+    manifest_id: bytes
+
+
+class Offer(NamedTuple):
+    """What is to be sent of a node. With neither content nor attributes it `is_made_again`."""
+
+    node_id: int
+    is_made_again: bool = False
+    has_content: bool = False
+    expected_revision: int = NOT_THE_HEAD
+    """The head that the content is to follow."""
+    attributes_version: int | None = None
+    """The version that the attributes are to follow; None: they are the server's."""
+
+
+def decide_offer(
+    node_id: int, mine: Version, theirs: Version | None, lost: LostPast, *, was_removed: bool
+) -> Offer | None:
+    """Return what of a node is to be offered, None for nothing. Pure.
+
+    Args:
+        mine: What the mirror had when it met the server that came back.
+        theirs: What the server has; None: nothing.
+        was_removed: Whether it says that the node was removed since it is back.
+    """
+    is_content_lost, are_attributes_lost = map(lost.has, mine[:2])
+    if not (is_content_lost or are_attributes_lost):
+        return None
+    if theirs is None:
+        if not was_removed:
+            return Offer(node_id, is_made_again=True, has_content=bool(mine.revision))
+        return Offer(node_id, has_content=True) if is_content_lost else None
+    has_content = is_content_lost and mine.manifest_id != theirs.manifest_id
+    is_head_known = theirs.revision <= lost.kept_through
+    are_theirs_older = theirs.attributes_version <= lost.kept_through
+    offer = Offer(
+        node_id,
+        has_content=has_content,
+        expected_revision=theirs.revision if has_content and is_head_known else NOT_THE_HEAD,
+        attributes_version=theirs.attributes_version
+        if are_attributes_lost and are_theirs_older
+        else None,
+    )
+    return offer if has_content or offer.attributes_version is not None else None
