@@ -12,9 +12,11 @@ from typing import Final, NamedTuple
 
 from backend_server.protocol.lost_past import LostPast
 
-SKIPPED_MIN: Final = 1 << 40
-"""More than a drive's changes since any backup: 34 years at a thousand a second."""
 SEQUENCES_A_MS: Final = 1 << 20
+"""More than a drive gets changes: the number made of a moment is beyond all that were given till
+then."""
+JUMP: Final = 1 << 40
+"""Of an epoch that begins when the clock says that it has begun already."""
 _CLOCK_MS_MAX: Final = (1 << 42) - 1
 """In 2109; a later clock is not believed. Sequences have 63 bits."""
 
@@ -27,30 +29,39 @@ class EndedEpoch(NamedTuple):
     resumed_at: int
 
 
-def end_epoch(epoch: str, *, head_sequence: int, now_ms: int) -> EndedEpoch:
+def end_epoch(epoch: str, *, head_sequence: int, now_ms: int, chance: float) -> EndedEpoch:
     """Return the epoch as it ends at `head_sequence`. Pure.
 
     The next begins at a number made of the time: a server that comes back from one backup twice
     must not give the numbers of the first time again.
-    """
-    by_time = min(now_ms, _CLOCK_MS_MAX) * SEQUENCES_A_MS
-    return EndedEpoch(epoch, head_sequence, max(head_sequence + SKIPPED_MIN, by_time))
-
-
-def find_lost_past(ended: Sequence[EndedEpoch], reader_epoch: str) -> LostPast | None:
-    """Return what was lost of the past that a reader of `reader_epoch` has seen. Pure.
 
     Args:
-        ended: All epochs of the drive that ended, the oldest first; None did: nothing was lost.
+        chance: From 0 to 1; decides where a clock that is behind does not.
+    """
+    by_time = min(now_ms, _CLOCK_MS_MAX) * SEQUENCES_A_MS
+    is_new = by_time > head_sequence + SEQUENCES_A_MS
+    by_chance = head_sequence + JUMP + int(chance * JUMP)
+    return EndedEpoch(epoch, head_sequence, by_time if is_new else by_chance)
+
+
+def find_lost_past(
+    ended: Sequence[EndedEpoch], *, reader_epoch: str, reader_sequence: int
+) -> LostPast | None:
+    """Return what was lost of the past that a reader has seen, None for nothing. Pure.
+
+    Args:
+        ended: All epochs of the drive that ended, the oldest first.
         reader_epoch: Not the drive's of now. One that is not in `ended` began behind the backup,
             and is as lost as its beginning; where that was, nobody knows.
     """
     if not ended:
         return None
     names = [each.epoch for each in ended]
-    since = names.index(reader_epoch) if reader_epoch in names else 0
+    is_known = reader_epoch in names
+    since = names.index(reader_epoch) if is_known else 0
     kept_through = min(each.kept_through for each in ended[since:])
-    return LostPast(kept_through, ended[-1].resumed_at)
+    lost = LostPast(kept_through, max(ended[-1].resumed_at, 0 if is_known else reader_sequence))
+    return lost if lost.has(reader_sequence) else None
 
 
 def count_skipped(ended: Iterable[EndedEpoch], *, first: int, last: int) -> int:

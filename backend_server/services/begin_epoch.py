@@ -1,5 +1,6 @@
 """A new epoch for drives whose database came back from a backup."""
 
+import random
 import secrets
 from collections.abc import Callable
 from functools import partial
@@ -21,7 +22,12 @@ _DRIVES_AT_ONCE: Final = 500
 def begin_epoch(connection: Connection, drive_id: DriveId, *, now_ms: int) -> None:
     """End the drive's epoch where its journal ends. Cursors of before are worth nothing then."""
     drive = load_drive(connection, drive_id, for_change=True)
-    ended = end_epoch(drive.epoch, head_sequence=drive.head_sequence, now_ms=now_ms)
+    ended = end_epoch(
+        drive.epoch,
+        head_sequence=drive.head_sequence,
+        now_ms=now_ms,
+        chance=random.random(),
+    )
     store_next_epoch(connection, drive_id, ended, epoch=secrets.token_hex(8), now_ms=now_ms)
 
 

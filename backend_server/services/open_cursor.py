@@ -46,5 +46,8 @@ def load_lost_past(
         return None
     if epoch == drive.epoch:
         return None
-    lost = find_lost_past(load_ended_epochs(connection, drive.drive_id), epoch)
-    return lost if lost is not None and lost.has(cursor.sequence) else None
+    return find_lost_past(
+        load_ended_epochs(connection, drive.drive_id),
+        reader_epoch=epoch,
+        reader_sequence=cursor.sequence,
+    )

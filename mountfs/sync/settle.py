@@ -30,12 +30,17 @@ def without_lost(
 ) -> dict[int, OperationAnswer]:
     """Return the answers, STALE where what was made is not in a snapshot. Pure.
 
-    The server came back from a backup, and the journal that had it is gone.
+    The server came back from a backup, and the journal that had it is gone. What it refused since,
+    it refused without knowing what was lost and is offered to it now.
     """
+
+    def is_true(answer: OperationAnswer) -> bool:
+        if lost is not None and (answer.outcome is Outcome.REFUSED or lost.has(answer.sequence)):
+            return False
+        return answer.sequence <= head_sequence
+
     return {
-        number: OperationAnswer(number, Outcome.STALE)
-        if answer.sequence > head_sequence or (lost is not None and lost.has(answer.sequence))
-        else answer
+        number: answer if is_true(answer) else OperationAnswer(number, Outcome.STALE)
         for number, answer in answers.items()
     }
 

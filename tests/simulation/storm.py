@@ -11,10 +11,9 @@ import base64
 import os
 import random
 import shutil
-import sqlite3
 import stat
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, closing, suppress
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, cast
@@ -23,9 +22,11 @@ import trio
 import trio._core._run as trio_run
 from sqlalchemy import Connection, func, select
 
-from backend_server.metadata.tables import drives, journal, nodes, uploads
+from backend_server.metadata.tables import drives, ended_epochs, journal, nodes, uploads
 from backend_server.protocol.identity import DeviceId
 from backend_server.protocol.limits import UPLOAD_LEASE_S
+from backend_server.protocol.manifests import unpack_entries
+from backend_server.services.begin_epoch import BeginEpochs
 from backend_server.services.compact_journal import CompactJournal
 from backend_server.services.reap_uploads import ReapUploads
 from mountfs.errors import Corruption, LocalStorageFull, Unavailable
@@ -41,6 +42,7 @@ BYTES_A_STEP_MAX: Final = 6_000
 """Sent by all devices together for one step of work, repetitions of lost requests included."""
 STEPS_A_TURN: Final = 4
 READING_TRIES_MAX: Final = 50
+_FOUND_S: Final = 600
 
 
 @dataclass
@@ -70,6 +72,7 @@ class StormyWork(Work):
         self._backup = world.folder / "backup"
         self._written_since: set[bytes] | None = None
         """Tokens that a restored server need not have; None: there is no backup."""
+        self._restores_count = 0
         self._epoch = b""
         """Of the server that was restored last; cursors begin with it."""
 
@@ -110,10 +113,7 @@ class StormyWork(Work):
         """No device may see a file's older revision after a newer one."""
         for device in self._devices:
             seen = self._revisions[device.name]
-            if (
-                self._epoch
-                and base64.urlsafe_b64decode(device.state.cursor[:24])[:16] != self._epoch
-            ):
+            if self._epoch and _epoch_of(device) != self._epoch:
                 seen.clear()  # it does not know yet that time began anew
                 continue
             for record in device.state.mirror.all_nodes():
@@ -262,15 +262,34 @@ class StormyWork(Work):
         async with self._server_stopped("restored"):
             shutil.rmtree(self._world.config.data)
             shutil.copytree(self._backup, self._world.config.data)
-            with closing(sqlite3.connect(self._world.config.database_file)) as database, database:
-                self._epoch = b"%016x" % self._chance.getrandbits(64)
-                database.execute("UPDATE drives SET epoch = ?", (self._epoch.decode(),))
-        # What was committed since is not in it, and what had been given up may be there again.
-        self.given_up |= self._written_since
+        self._restores_count += 1
+        now_ms = TrioClock().wall_ns() // 10**6 + self._restores_count
+        database = self._world.server.database
+        await BeginEpochs(database, clock_ms=lambda: now_ms)()
+        drive = await database.read(lambda connection: connection.execute(select(drives)).one())
+        self._epoch = drive.epoch.encode()
+        # What had been given up may be there again.
         for seen in self._revisions.values():
             seen.clear()
+        held = {token for each in self._devices for token in _tokens_whole_on(each)}
         self.revoked |= {each.name for each in self._devices}  # a later login may be forgotten
         await self.come_back()
+        if self._chance.random() < 0.5:
+            # Before anything is evicted here.
+            await self._all_found_it()
+            self.given_up |= self._written_since - held
+        else:
+            self.given_up |= self._written_since
+
+    async def _all_found_it(self) -> None:
+        """Return when every device has taken the restored server's tree."""
+        for device in self._devices:
+            link = cast(StormyLink, device.transport)
+            link.is_cut = link.brings_no_blocks = False
+            device.sync.hint()
+        with trio.fail_after(_FOUND_S):
+            while any(_epoch_of(device) != self._epoch for device in self._devices):  # noqa: ASYNC110
+                await trio.sleep(1)
 
     @asynccontextmanager
     async def _server_stopped(self, why: str) -> AsyncIterator[None]:
@@ -289,6 +308,18 @@ class StormyWork(Work):
         self.revoked.add(device.name)
         await trio.sleep(self._chance.choice((0.1, 5.0)))
         await self.come_back()
+
+
+def _epoch_of(device: Device) -> bytes:
+    return base64.urlsafe_b64decode(device.state.cursor[:24])[:16]
+
+
+def _tokens_whole_on(device: Device) -> Iterator[bytes]:
+    """Yield what is in files that the server had, as far as the device has all of them here."""
+    for record in device.state.mirror.all_nodes():
+        chunks = [device.cached.get(entry.chunk_id) for entry in unpack_entries(record.entries)]
+        if None not in chunks:
+            yield from b"".join(chunk or b"" for chunk in chunks).splitlines(keepends=True)
 
 
 async def weather(storm: Storm, folder: Path) -> None:
@@ -377,7 +408,12 @@ def _check_books(connection: Connection) -> None:
         connection.execute(select(journal.c.sequence).order_by(journal.c.sequence)).scalars()
     )
     through = drive.compacted_through or 1  # the root was there before the first entry
-    assert sequences == list(range(through + 1, drive.head_sequence + 1))
+    skipped = list(connection.execute(select(ended_epochs).order_by(ended_epochs.c.resumed_at)))
+    expected: list[int] = []
+    for ended in skipped:
+        expected += range(through + 1, ended.kept_through + 1)
+        through = max(through, ended.resumed_at)
+    assert sequences == expected + list(range(through + 1, drive.head_sequence + 1))
 
 
 def headline(error: BaseException) -> str:

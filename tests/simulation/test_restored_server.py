@@ -61,7 +61,7 @@ class Backup:
 
     async def _epoch(self) -> bytes:
         def load(connection: Connection) -> str:
-            return connection.execute(select(drives.c.epoch)).scalar_one()
+            return str(connection.execute(select(drives.c.epoch)).scalar_one())
 
         return (await self._world.server.database.read(load)).encode()
 
@@ -172,7 +172,7 @@ async def test_both_are_kept_where_the_file_was_edited_since_the_restore(
         await b.settled()
         a.transport.is_cut = False
         shown = await backup.rest(a, b)
-        assert sorted(shown.values(), key=bytes) == [b"since the backup", b"since the restore"]
+        assert set(shown.values()) == {b"since the backup", b"since the restore"}
         assert shown["file"] == b"since the restore"
 
 

@@ -280,6 +280,8 @@ class Device:
         self.is_merging = True
         self.clock = TrioClock()
         self._drive: DriveInfo | None = None
+        self.cached: dict[bytes, bytes] = {}
+        """Chunks; like a cache on a disk, they outlive the process."""
         self.staging_limit_bytes = DEFAULT_STAGING_LIMIT_BYTES
         self.transport = world.make_link(httpx.ASGITransport(world.answer), seed)
 
@@ -306,7 +308,8 @@ class Device:
         world_cache = self._world.shared_cache
         self._starts_count += 1
         uploads = (self._seed << 48) + (self._starts_count << 32)
-        contents = SmallContents(client, drive, {} if world_cache is None else world_cache, uploads)
+        cached = self.cached if world_cache is None else world_cache
+        contents = SmallContents(client, drive, cached, uploads)
         contents.is_announcing = self.is_announcing
         self.contents = contents
         self.kernel = RecordingKernel()
