@@ -98,6 +98,10 @@ def executed(base: Manifest, steps: tuple[Step, ...]) -> list[tuple[int, int, st
     return runs
 
 
+def without_zeros(runs: list[tuple[int, int, str, int]]) -> list[tuple[int, int, str, int]]:
+    return [run for run in runs if run[2] != "zero"]
+
+
 @given(edits())
 def test_the_plan_makes_the_models_bytes(
     edit: tuple[Manifest, int, list[DirtyRange], int],
@@ -114,6 +118,26 @@ def test_the_plan_makes_the_models_bytes(
         for at in inside | {start, end - 1}:
             expected = (kind, source_at + at - start) if kind != "zero" else ("zero", 0)
             assert model(base, visible, dirty, at) == expected
+
+
+@given(edits())
+def test_without_the_base_the_same_file_is_built_and_nothing_kept(
+    edit: tuple[Manifest, int, list[DirtyRange], int],
+) -> None:
+    """A server that came back from a backup has none of the base's chunks."""
+    base, visible, dirty, size = edit
+    kept, built = (
+        plan_delta(
+            base, base_visible_bytes=visible, dirty=dirty, size_bytes=size, is_base_kept=is_kept
+        )
+        for is_kept in (True, False)
+    )
+    assert without_zeros(executed(base, built)) == without_zeros(executed(base, kept))
+    assert not any(isinstance(step, Keep) for step in built)
+    for step in built:
+        if isinstance(step, Stretch) and step.replaces is not None:
+            assert step.start == base.starts[step.replaces]
+            assert step.end - step.start == base.entries[step.replaces].length
 
 
 @given(edits())

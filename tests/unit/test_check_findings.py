@@ -38,6 +38,7 @@ from backend_server.domain.check_tree import (
     find_node_faults,
     recovered_name,
 )
+from backend_server.domain.epochs import EndedEpoch
 from backend_server.domain.findings import FindingKind, remedies_of
 from backend_server.domain.lost_witnesses import Witness, Witnesses
 from backend_server.protocol.identity import ROOT_NODE, ChunkId, is_valid_name
@@ -73,6 +74,16 @@ NEW = replace(
     RIGHT, head_sequence=1, highest_sequence=1, journal_count=0, journal_first=0, journal_last=0
 )
 
+# Restored from a backup when its head was 5; two changes were made since.
+AGAIN = replace(
+    RIGHT,
+    head_sequence=1002,
+    highest_sequence=1002,
+    journal_count=6,
+    journal_last=1002,
+    ended_epochs=(EndedEpoch("e1", 5, 1000),),
+)
+
 
 @pytest.mark.parametrize(
     ("counters", "kinds"),
@@ -83,6 +94,11 @@ NEW = replace(
         (replace(RIGHT, compacted_through=5, journal_count=0, journal_first=0), []),
         (replace(RIGHT, compacted_through=3), [FindingKind.JOURNAL_GAP]),
         (replace(RIGHT, compacted_through=3, journal_count=1), [FindingKind.JOURNAL_GAP]),
+        (replace(AGAIN), []),
+        (replace(AGAIN, journal_count=5), [FindingKind.JOURNAL_GAP]),
+        (replace(AGAIN, ended_epochs=()), [FindingKind.JOURNAL_GAP]),
+        (replace(AGAIN, compacted_through=5, journal_count=2, journal_first=1001), []),
+        (replace(AGAIN, compacted_through=1001, journal_count=1, journal_first=1002), []),
         (replace(RIGHT, quota_used=99), [FindingKind.QUOTA_WRONG]),
         (replace(RIGHT, reserved_bytes=0), [FindingKind.RESERVATION_WRONG]),
         (replace(RIGHT, journal_count=3), [FindingKind.JOURNAL_GAP]),

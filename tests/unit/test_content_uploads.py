@@ -2,6 +2,7 @@
 
 import random
 from collections.abc import AsyncIterator, Sequence
+from dataclasses import replace
 
 import pytest
 import trio
@@ -231,6 +232,21 @@ async def test_a_base_that_the_server_lost_is_not_needed(bench: Bench) -> None:
     del bench.server.chunks[entry.chunk_id]
     edited = data[:MIB] + b"edit" + data[MIB + 4 :]
     await bench.save(overwritten(base, edited, (MIB, MIB + 4)))
+
+
+@pytest.mark.parametrize("size", [8 * KIB, 3 * MIB])
+async def test_a_base_of_a_lost_past_is_sent_whole(bench: Bench, size: int) -> None:
+    """The server came back from a backup: of what was committed since it has nothing."""
+    backup = dict(bench.server.chunks), dict(bench.server.manifests)
+    data = random_bytes(size)
+    _, base = await bench.save(whole(data))
+    bench.server.chunks, bench.server.manifests = backup
+    unchanged = replace(overwritten(base, data), is_base_kept=False)
+    sent, _ = await bench.save(unchanged)
+    assert sent.manifest.entries == base.manifest.entries
+    bench.server.chunks, bench.server.manifests = backup
+    edited = data[:1000] + b"edit" + data[1004:]
+    await bench.save(replace(overwritten(base, edited, (1000, 1004)), is_base_kept=False))
 
 
 async def test_holes_are_not_sent(bench: Bench) -> None:
