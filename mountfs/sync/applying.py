@@ -110,7 +110,8 @@ def apply(
         state.set_value("cursor", arrival.cursor)
         # Mostly what is known; a server from an older backup counts on from a lower number.
         state.batches.number_from(arrival.applied_through)
-        unparked = _take_quota(state, arrival.quota, just_refused=settlement.parked)
+        just_refused = {refused.node_id for refused in settlement.parked}
+        unparked = _take_quota(state, arrival.quota, just_refused=just_refused)
     arrival.view_changes(settlement.applied_revisions, view)
     return Applied(view, settlement, copies.made, is_more_sendable=unparked > 0 or bool(offers))
 

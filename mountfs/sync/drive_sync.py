@@ -289,12 +289,8 @@ class DriveSync:
             _log.info("both sides changed the same: copies are kept", count=count)
         if applied.view:
             self._on_view_changes(applied.view)
-        for node_id in applied.settlement.parked:
-            _log.warning(
-                "the server refused a change; it waits for you",
-                code=self._state.parking.codes.get(node_id),
-                node_id=node_id,
-            )
+        for refused in applied.settlement.parked:
+            _log.warning("the server refused a change; it waits for you", **refused.described())
 
     def _plan(self) -> None:
         """Store the next batch if there is something to send. No checkpoint."""

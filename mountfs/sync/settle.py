@@ -5,12 +5,16 @@ changes exactly when the mirror shows what they said.
 """
 
 from collections.abc import Container, Iterable, Mapping, Sequence
+from typing import NamedTuple
+
+import msgspec
 
 from backend_server.protocol.errors import ErrorCode
 from backend_server.protocol.lost_past import LostPast
 from backend_server.protocol.messages import (
     CreateNode,
     NewContent,
+    Operation,
     OperationAnswer,
     Outcome,
     PlaceNodes,
@@ -22,6 +26,8 @@ from mountfs.state.local_changes import Key
 from mountfs.state.overlay import Source
 from mountfs.state.store import StateStore
 
+_OURS_TO_EXPLAIN = frozenset({ErrorCode.MALFORMED, ErrorCode.INTERNAL})
+"""Refusals that no person can cause: one side is wrong."""
 _KNOTS = frozenset({ErrorCode.FOLDER_CYCLE, ErrorCode.FOLDER_NOT_EMPTY, ErrorCode.FOLDER_LINK})
 
 
@@ -72,6 +78,24 @@ def find_broken_promise(
     return None
 
 
+class RefusedNode(NamedTuple):
+    """A node that an operation was refused for."""
+
+    node_id: int
+    code: ErrorCode
+    operation: Operation
+
+    def described(self) -> dict[str, object]:
+        """Return what a log says of it: no name and no content. Pure."""
+        said: dict[str, object] = {
+            "kind": type(self.operation).__name__, "code": self.code, "node_id": self.node_id
+        }  # fmt: skip
+        if self.code in _OURS_TO_EXPLAIN:
+            fields = msgspec.structs.asdict(self.operation).items()
+            said["numbers"] = {name: value for name, value in fields if isinstance(value, int)}
+        return said
+
+
 class Settlement:
     """Settles one batch. `run` joins the caller's transaction."""
 
@@ -86,7 +110,7 @@ class Settlement:
         """Nodes whose content the server could not find: to be sent again."""
         self.knotted_keys: set[Key] = set()
         """Renames and removals that the server could not make in the order sent."""
-        self.parked: list[int] = []
+        self.parked: list[RefusedNode] = []
 
     def run(self, sent: Sequence[SentOperation], answers: Mapping[int, OperationAnswer]) -> None:
         changes = self._state.changes
@@ -172,7 +196,7 @@ class Settlement:
         code = answer.code or ErrorCode.INTERNAL
         for node_id in _nodes_of(sent):
             self._state.parking.park(node_id, code, now_ns=self._state.clock.wall_ns())
-            self.parked.append(node_id)
+            self.parked.append(RefusedNode(node_id, code, operation))
 
 
 def _nodes_of(sent: SentOperation) -> Iterable[int]:
