@@ -90,7 +90,11 @@ async def serve_mount(plan: MountPlan, verdict: Verdict) -> None:
         nursery.start_soon(_tell_parent, verdict)
         drive = choose_drive(await _ask_drives(plan, client), plan.drive)
         async with open_cache(plan.state, limit_bytes=plan.cache_size_bytes) as cache:
-            state = StateStore.open(plan.state.drive(drive.drive_id), DriveId(drive.drive_id))
+            state = StateStore.open(
+                plan.state.drive(drive.drive_id),
+                DriveId(drive.drive_id),
+                staging_limit_bytes=plan.staging_size_bytes,
+            )
             if copies := state.recovered:
                 _LOG.warning("%d recovered copies wait for you: see `mountfs status`", len(copies))
             try:

@@ -14,6 +14,7 @@ from mountfs.app.state_folder import StateFolder
 from mountfs.errors import MountError, SetupError
 from mountfs.fuse.mount_table import find_mount
 from mountfs.fuse.mounting import prepare_mount_point, unmount
+from mountfs.state.store import DEFAULT_STAGING_LIMIT_BYTES
 
 _LOG = logging.getLogger(__name__)
 
@@ -28,6 +29,7 @@ class MountPlan:
     is_read_only: bool = False
     allow_other: bool = False
     cache_size_bytes: int = 10 << 30
+    staging_size_bytes: int = DEFAULT_STAGING_LIMIT_BYTES
     is_close_to_open: bool = False
     has_xattrs: bool = False
     is_merging: bool = True

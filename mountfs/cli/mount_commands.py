@@ -3,7 +3,7 @@
 import os
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from mountfs.app.control_messages import Done, Progress
+
+STAGING_SIZE_BYTES_MIN: Final = 16 << 20
 
 
 class Consistency(StrEnum):
@@ -39,6 +41,12 @@ def mount(
     cache_size: Annotated[
         str, typer.Option("--cache-size", metavar="SIZE", help="Clean bytes kept here.")
     ] = "10GiB",
+    staging_size: Annotated[
+        str,
+        typer.Option(
+            "--staging-size", metavar="SIZE", help="Written bytes that may wait for the server."
+        ),
+    ] = "20GiB",
     consistency: Annotated[
         Consistency,
         typer.Option(help="close-to-open: each open first asks the server for news."),
@@ -69,7 +77,8 @@ def mount(
         drive=drive,
         is_read_only=read_only,
         allow_other=allow_other,
-        cache_size_bytes=_size(cache_size),
+        cache_size_bytes=_size(cache_size, "--cache-size"),
+        staging_size_bytes=_staging_size(staging_size),
         is_close_to_open=consistency is Consistency.CLOSE_TO_OPEN,
         has_xattrs=xattrs,
         is_merging=not no_merge,
@@ -134,11 +143,21 @@ def sync(folder: MountPointArgument, json: JsonOption = False) -> int | None:
     return _report(done, json=json)
 
 
-def _size(text: str) -> int:
+def _size(text: str, option: str) -> int:
     try:
         return parse_size(text)
     except ValueError as error:
-        raise typer.BadParameter(str(error), param_hint="--cache-size") from None
+        raise typer.BadParameter(str(error), param_hint=option) from None
+
+
+def _staging_size(text: str) -> int:
+    size_bytes = _size(text, "--staging-size")
+    if size_bytes < STAGING_SIZE_BYTES_MIN:
+        raise typer.BadParameter(
+            "less than 16MiB would make programs wait for every file",
+            param_hint="--staging-size",
+        )
+    return size_bytes
 
 
 class _progress:  # noqa: N801 - used as a function

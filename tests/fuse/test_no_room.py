@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from harness.alarms import UNREACHABLE
 from harness.fixtures import NewDevice, NewMount, NewServer
 from harness.mount import check_everything_arrived
 from harness.server import Server
@@ -64,6 +65,25 @@ def test_quota_exceeded(server: Server, device: NewDevice, mounted: NewMount) ->
     (here.path / "f0").unlink()
     here.sync()
     (here.path / "again").write_bytes(os.urandom(2 * MIB))
+    check_everything_arrived(here, there)
+
+
+def test_the_staging_share_ends_and_nothing_is_lost(
+    server: Server, device: NewDevice, mounted: NewMount
+) -> None:
+    here = mounted(device("laptop"), "--staging-size", "16MiB")
+    here.process.expected += UNREACHABLE
+    server.stop()
+    wait_until(lambda: not here.status()["online"], deadline_s=60, what="the mount is offline")
+    written, refused_with = _write_until_refused(here.path, file_mib=3, count=8)
+    assert errno.errorcode[refused_with] == "ENOSPC"
+    assert len(written) == 5
+    server.start()
+    here.sync()
+    there = mounted(device("desktop"))
+    for name, content in written.items():
+        assert (there.path / name).read_bytes() == content
+    (here.path / "again").write_bytes(os.urandom(3 * MIB))
     check_everything_arrived(here, there)
 
 

@@ -69,6 +69,7 @@ def test_every_command_explains_itself_with_an_example(command: str) -> None:
         ["mount", "--nonsense", "/x"],
         ["login", "http://x"],
         ["mount", "/x", "--cache-size", "much"],
+        ["mount", "/x", "--staging-size", "1KiB"],
         ["mount", "/x", "--consistency", "hope"],
         ["resolve", "/x"],
         ["resolve", "/x", "--keep-copy", "--keep-both"],
