@@ -29,13 +29,13 @@ class Version(NamedTuple):
 
 
 class Offer(NamedTuple):
-    """What is to be sent of a node. With neither content nor attributes it `is_made_again`."""
+    """What is to be sent of a node."""
 
     node_id: int
     is_made_again: bool = False
     has_content: bool = False
-    expected_revision: int = NOT_THE_HEAD
-    """The head that the content is to follow."""
+    expected_revision: int | None = None
+    """The head that the content, or an edit that was made of it, is to follow; None: its own."""
     attributes_version: int | None = None
     """The version that the attributes are to follow; None: they are the server's."""
 
@@ -55,17 +55,17 @@ def decide_offer(
         return None
     if theirs is None:
         if not was_removed:
-            return Offer(node_id, is_made_again=True, has_content=bool(mine.revision))
-        return Offer(node_id, has_content=True) if is_content_lost else None
-    has_content = is_content_lost and mine.manifest_id != theirs.manifest_id
-    is_head_known = theirs.revision <= lost.kept_through
+            return Offer(node_id, True, bool(mine.revision), NOT_THE_HEAD)
+        return Offer(node_id, False, True, NOT_THE_HEAD) if is_content_lost else None
+    is_same = mine.manifest_id == theirs.manifest_id
+    is_head_known = is_same or theirs.revision <= lost.kept_through
     are_theirs_older = theirs.attributes_version <= lost.kept_through
-    offer = Offer(
-        node_id,
-        has_content=has_content,
-        expected_revision=theirs.revision if has_content and is_head_known else NOT_THE_HEAD,
-        attributes_version=theirs.attributes_version
-        if are_attributes_lost and are_theirs_older
-        else None,
-    )
-    return offer if has_content or offer.attributes_version is not None else None
+    expected_revision = attributes_version = None
+    if is_content_lost:
+        expected_revision = theirs.revision if is_head_known else NOT_THE_HEAD
+    if are_attributes_lost and are_theirs_older:
+        attributes_version = theirs.attributes_version
+    if expected_revision is None and attributes_version is None:
+        return None
+    has_content = is_content_lost and not is_same
+    return Offer(node_id, False, has_content, expected_revision, attributes_version)

@@ -52,7 +52,7 @@ async def plan_offers(
     for records in state.next_mirror.behind(lost.kept_through):
         for record in records:
             offer = _decide(record, arrival, lost)
-            if offer is None:
+            if offer is None or _is_nothing(offer, state):
                 continue
             source = source_of(record)
             if offer.has_content and source and not await _is_whole(state, contents, source):
@@ -62,7 +62,7 @@ async def plan_offers(
                                  node_id=record.node_id, size_bytes=record.size_bytes)  # fmt: skip
                 if offer.is_made_again or offer.attributes_version is None:
                     continue
-                offer = offer._replace(has_content=False)
+                offer = offer._replace(has_content=False, expected_revision=None)
             offers.append(offer)
         await trio.lowlevel.checkpoint()
     _log.warning(
@@ -83,6 +83,12 @@ def _decide(record: NodeRecord, arrival: LargeArrival, lost: LostPast) -> Offer 
         lost,
         was_removed=record.node_id in arrival.told_removed,
     )
+
+
+def _is_nothing(offer: Offer, state: StateStore) -> bool:
+    """Whether another device offered the same, and nothing was written over it here."""
+    is_sent = offer.is_made_again or offer.has_content or offer.attributes_version is not None
+    return not is_sent and offer.node_id not in state.overlays
 
 
 def _version_of(node: BroughtNode) -> Version:
@@ -119,8 +125,8 @@ def _make(state: StateStore, offer: Offer) -> bool:
         state.changes.put_node(_local_node(state, seen, offer))
     if offer.is_made_again:
         _name_again(state, node_id)
-    if offer.has_content:
-        _offer_content(state, record, offer)
+    if offer.expected_revision is not None:
+        _offer_content(state, record, offer, offer.expected_revision)
     return True
 
 
@@ -143,12 +149,12 @@ def _name_again(state: StateStore, node_id: int) -> None:
         changes.put_dentry(row._replace(expected=0))
 
 
-def _offer_content(state: StateStore, record: NodeRecord, offer: Offer) -> None:
-    state.disputes.end(record.node_id)  # with what the server had, and has not
+def _offer_content(
+    state: StateStore, record: NodeRecord, offer: Offer, expected_revision: int
+) -> None:
     overlay = state.overlays.get(record.node_id)
     if overlay is not None:
-        state.overlays.rebase(overlay, offer.expected_revision)
-    elif (source := source_of(record)) is not None:
-        state.overlays.begin(
-            record.node_id, expected_revision=offer.expected_revision, source=source
-        )
+        state.disputes.end(record.node_id)  # with what the server had, and has not
+        state.overlays.rebase(overlay, expected_revision)
+    elif offer.has_content and (source := source_of(record)) is not None:
+        state.overlays.begin(record.node_id, expected_revision=expected_revision, source=source)

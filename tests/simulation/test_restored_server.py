@@ -128,6 +128,26 @@ async def save_over(device: Device) -> None:
     await device.rename("file~", "file")
 
 
+async def test_an_edit_follows_on_what_another_device_offered_first(
+    autojump_clock: object, tmp_path: Path
+) -> None:
+    async with open_world(tmp_path) as world:
+        a, b = await world.device("a"), await world.device("b")
+        await a.write("file", b"\0 old")
+        await world.quiet()
+        backup = Backup(world)
+        await backup.make()
+        await a.write("file", b"\0 edited since")
+        await world.quiet()
+        await b.read("file")
+        b.transport.is_cut = True
+        await b.patch("file", 2, b"E")
+        await backup.restore()
+        await backup.rest(a)
+        b.transport.is_cut = False
+        assert await backup.rest(a, b) == {"file": b"\0 Edited since"}
+
+
 @pytest.mark.parametrize(
     ("edit", "expected"), [(only_edit, b"Edited since"), (save_over, b"saved over")]
 )

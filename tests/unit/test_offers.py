@@ -8,7 +8,7 @@ from mountfs.core.offers import NOT_THE_HEAD, Offer, Version, decide_offer
 LOST = LostPast(10, 1000)
 OLD, MINE, THEIRS = b"old", b"mine", b"theirs"
 NODE = 7
-MADE_AGAIN = Offer(NODE, is_made_again=True, has_content=True)
+MADE_AGAIN = Offer(NODE, True, True, NOT_THE_HEAD)
 
 
 @pytest.mark.parametrize(
@@ -20,9 +20,9 @@ MADE_AGAIN = Offer(NODE, is_made_again=True, has_content=True)
         (Version(5, 9, OLD), Version(1001, 9, THEIRS), False, None),
         # Made in the lost time; a folder has no content.
         (Version(12, 11, MINE), None, False, MADE_AGAIN),
-        (Version(0, 11, b""), None, False, Offer(NODE, is_made_again=True)),
+        (Version(0, 11, b""), None, False, Offer(NODE, True, False, NOT_THE_HEAD)),
         # Edited, removed since.
-        (Version(12, 9, MINE), None, True, Offer(NODE, has_content=True)),
+        (Version(12, 9, MINE), None, True, Offer(NODE, False, True, NOT_THE_HEAD)),
         (Version(5, 11, OLD), None, True, None),
         # Edited, on what the backup has.
         (Version(12, 9, MINE), Version(5, 9, OLD), False, Offer(NODE, False, True, 5)),
@@ -35,7 +35,7 @@ MADE_AGAIN = Offer(NODE, is_made_again=True, has_content=True)
             Offer(NODE, False, True, NOT_THE_HEAD),
         ),
         # Another device was faster.
-        (Version(12, 11, MINE), Version(1001, 1001, MINE), False, None),
+        (Version(12, 11, MINE), Version(1001, 1001, MINE), False, Offer(NODE, False, False, 1001)),
     ],
 )  # fmt: skip
 def test_what_is_offered(
