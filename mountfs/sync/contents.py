@@ -18,6 +18,7 @@ from mountfs.core.commit_plan import ReadyContent
 from mountfs.core.content import ContentSource, DirtyContent, Manifest
 from mountfs.core.deferral import SendHistory, content_due_at_s
 from mountfs.errors import (
+    Corruption,
     LocalStorageError,
     LocalStorageFull,
     MountError,
@@ -321,5 +322,7 @@ def _code_of(error: MountError) -> str:
             return code
         case StagedBytesLost():
             return "damaged_here,_see_mountfs_check"
+        case Corruption():
+            return "the_rest_of_the_file_is_lost"
         case _:
             return "local"
