@@ -14,8 +14,10 @@ from typer.testing import CliRunner
 
 from backend_server.cli.main import app
 from backend_server.config import ServerConfig
+from backend_server.protocol.commit_messages import NewContent, Outcome
+from backend_server.protocol.encoding import decode
 from backend_server.protocol.manifests import Entry, manifest_id_of, pack_entries
-from backend_server.protocol.messages import LostBlocksPage, NewContent, Outcome, decode
+from backend_server.protocol.transfer_messages import LostBlocksPage
 from server_kit import Device, World, open_world
 
 OLD_S = 10 * 24 * 3600

@@ -11,7 +11,7 @@ from pathlib import Path
 import trio
 
 from backend_server.protocol.identity import DriveId
-from backend_server.protocol.messages import DentryState, NodeKind, NodeState
+from backend_server.protocol.tree_messages import DentryState, NodeKind, NodeState
 from cache import BlockCache
 from cache.store import Store
 from mountfs.app.check import Checked, CheckPlan, check_device

@@ -24,23 +24,22 @@ from backend_server.metadata.migrate import upgrade_to_head
 from backend_server.notify.change_hub import ChangeHub
 from backend_server.protocol.blocks import encode_block
 from backend_server.protocol.chunking import ChunkerParameters
-from backend_server.protocol.identity import AccountId, DeviceId, DriveId, chunk_id_of
-from backend_server.protocol.limits import GIB
-from backend_server.protocol.manifests import Entry, manifest_id_of, pack_entries, size_of
-from backend_server.protocol.messages import (
-    ChangesPage,
+from backend_server.protocol.commit_messages import (
     CommitAnswer,
     CommitRequest,
     CreateNode,
     DentryChange,
     InlineBlock,
     NewContent,
-    NodeKind,
     Operation,
     PlaceNodes,
     SetAttributes,
     SetContent,
 )
+from backend_server.protocol.identity import AccountId, DeviceId, DriveId, chunk_id_of
+from backend_server.protocol.limits import GIB
+from backend_server.protocol.manifests import Entry, manifest_id_of, pack_entries, size_of
+from backend_server.protocol.tree_messages import ChangesPage, NodeKind
 from backend_server.services.announce_upload import AnnounceUpload
 from backend_server.services.commit_operations import CommitOperations
 from backend_server.services.compact_journal import CompactJournal

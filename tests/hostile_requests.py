@@ -25,6 +25,19 @@ from backend_server.blocks.block_store import ObjectId
 from backend_server.blocks.memory import MemoryStore
 from backend_server.config import ServerConfig
 from backend_server.protocol.blocks import encode_block, encode_delta
+from backend_server.protocol.commit_messages import (
+    CommitRequest,
+    CreateNode,
+    DentryChange,
+    InlineBlock,
+    KnownHead,
+    NewContent,
+    Operation,
+    PlaceNodes,
+    SetAttributes,
+    SetContent,
+)
+from backend_server.protocol.encoding import decode, encode
 from backend_server.protocol.errors import HTTP_STATUS, ErrorBody, ErrorCode
 from backend_server.protocol.frames import FrameReader
 from backend_server.protocol.identity import NODE_ID_MAX, ROOT_NODE, ChunkId
@@ -38,30 +51,16 @@ from backend_server.protocol.manifests import (
     pack_entries,
     size_of,
 )
-from backend_server.protocol.messages import (
-    ChangesPage,
+from backend_server.protocol.transfer_messages import (
     ChunkLength,
-    CommitRequest,
-    CreateNode,
-    DentryChange,
     FetchGroup,
     FetchRequest,
-    InlineBlock,
-    KnownHead,
     ManifestsRequest,
     ManifestWanted,
-    NewContent,
-    NodeKind,
-    Operation,
-    PlaceNodes,
-    PollRequest,
-    SetAttributes,
-    SetContent,
     UploadRequest,
     WantedChunk,
-    decode,
-    encode,
 )
+from backend_server.protocol.tree_messages import ChangesPage, NodeKind, PollRequest
 from hurried import hurried
 from server_kit import EMAIL, PASSWORD, UPLOAD, Clock, Device, World, log_in
 

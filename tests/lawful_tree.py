@@ -1,6 +1,6 @@
 """A small tree whose laws are found by looking at all of it: the quick check is held against it."""
 
-from backend_server.protocol.messages import NodeKind
+from backend_server.protocol.tree_messages import NodeKind
 
 ROOT = 1
 Key = tuple[int, bytes]

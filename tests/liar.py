@@ -6,7 +6,7 @@ from typing import Any
 
 import httpx
 
-from backend_server.protocol.messages import MSGPACK, decode, encode
+from backend_server.protocol.encoding import MSGPACK, decode, encode
 from mountfs.transport.bodies import BytesBody
 
 Tamper = Callable[[str, Any], Any]

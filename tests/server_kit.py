@@ -16,7 +16,21 @@ from backend_server.app import ServerApp, in_process_seams, open_server
 from backend_server.blocks.memory import MemoryStore
 from backend_server.cli.initialise import initialise
 from backend_server.config import Flags, ServerConfig, load_config
+from backend_server.protocol.account_messages import (
+    AccountAnswer,
+    DriveInfo,
+    SessionAnswer,
+    SessionRequest,
+)
 from backend_server.protocol.blocks import decode_block, encode_block, encode_delta
+from backend_server.protocol.commit_messages import (
+    CommitAnswer,
+    CommitRequest,
+    CreateNode,
+    InlineBlock,
+    NewContent,
+)
+from backend_server.protocol.encoding import decode, encode
 from backend_server.protocol.errors import HTTP_STATUS, ErrorBody, ErrorCode
 from backend_server.protocol.frames import FrameReader, encode_frame
 from backend_server.protocol.identity import chunk_id_of
@@ -24,26 +38,15 @@ from backend_server.protocol.limits import (
     MIB,
 )
 from backend_server.protocol.manifests import Entry, manifest_id_of, pack_entries
-from backend_server.protocol.messages import (
-    AccountAnswer,
+from backend_server.protocol.transfer_messages import (
     BlockHeader,
     ChunkLength,
-    CommitAnswer,
-    CommitRequest,
-    CreateNode,
-    DriveInfo,
     FetchGroup,
     FetchRequest,
-    InlineBlock,
-    NewContent,
-    NodeKind,
-    SessionAnswer,
-    SessionRequest,
     UploadRequest,
     WantedChunk,
-    decode,
-    encode,
 )
+from backend_server.protocol.tree_messages import NodeKind
 from backend_server.services.log_in import LogInLimits
 
 EMAIL = "ada@example.org"

@@ -6,16 +6,15 @@ The oracle of the tree's property tests. It shares no code with `backend_server.
 from copy import deepcopy
 from dataclasses import dataclass, field, replace
 
-from backend_server.protocol.messages import (
-    ChangesPage,
+from backend_server.protocol.commit_messages import (
     CreateNode,
-    NodeKind,
     Operation,
     Outcome,
     PlaceNodes,
     SetAttributes,
     SetContent,
 )
+from backend_server.protocol.tree_messages import ChangesPage, NodeKind
 
 ROOT = 1
 

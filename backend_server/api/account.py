@@ -9,7 +9,7 @@ from backend_server.api.authentication import caller_of
 from backend_server.api.bodies import answer_json
 from backend_server.api.openapi import described
 from backend_server.api.use_cases import UseCases
-from backend_server.protocol.messages import AccountAnswer
+from backend_server.protocol.account_messages import AccountAnswer
 
 
 def account_routes(use_cases: UseCases) -> list[HTTPRouteHandler]:

@@ -12,16 +12,11 @@ from backend_server.api.bodies import Bodies, FramesAnswer, read_parts, refuse_d
 from backend_server.api.openapi import described
 from backend_server.api.use_cases import UseCases
 from backend_server.domain.refusals import Refusal
+from backend_server.protocol.encoding import FRAMES, MSGPACK
 from backend_server.protocol.errors import ErrorCode
 from backend_server.protocol.identity import DriveId, UploadId
 from backend_server.protocol.limits import BLOCKS_BODY_BYTES_MAX, MIB
-from backend_server.protocol.messages import (
-    FRAMES,
-    MSGPACK,
-    BlocksAnswer,
-    FetchRequest,
-    LostBlocksPage,
-)
+from backend_server.protocol.transfer_messages import BlocksAnswer, FetchRequest, LostBlocksPage
 
 FETCH_REQUEST_BYTES_MAX = 1 * MIB
 """FETCH_CHUNKS_MAX chunks of two ids take less than a third of it."""

@@ -24,9 +24,9 @@ from backend_server.protocol.compression import (
     compress,
     decompress,
 )
+from backend_server.protocol.encoding import FRAMES, MSGPACK, MessageMalformed, decode, encode
 from backend_server.protocol.errors import ErrorCode
 from backend_server.protocol.limits import JSON_BODY_BYTES_MAX, KIB
-from backend_server.protocol.messages import FRAMES, MSGPACK, MessageMalformed, decode, encode
 
 T = TypeVar("T")
 

@@ -10,10 +10,11 @@ from backend_server.api.authentication import caller_of
 from backend_server.api.bodies import Bodies
 from backend_server.api.openapi import described
 from backend_server.api.use_cases import UseCases
+from backend_server.protocol.commit_messages import CommitAnswer, CommitRequest
+from backend_server.protocol.encoding import MSGPACK
 from backend_server.protocol.errors import ErrorCode
 from backend_server.protocol.identity import DriveId
 from backend_server.protocol.limits import COMMIT_BODY_BYTES_MAX
-from backend_server.protocol.messages import MSGPACK, CommitAnswer, CommitRequest
 
 
 def commit_routes(use_cases: UseCases, *, bodies: Bodies) -> list[HTTPRouteHandler]:

@@ -10,8 +10,8 @@ from backend_server.api.authentication import caller_of
 from backend_server.api.bodies import answer_json
 from backend_server.api.openapi import described
 from backend_server.api.use_cases import UseCases
+from backend_server.protocol.account_messages import DeviceInfo
 from backend_server.protocol.identity import DeviceId
-from backend_server.protocol.messages import DeviceInfo
 
 
 def device_routes(use_cases: UseCases) -> list[HTTPRouteHandler]:

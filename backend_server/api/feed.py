@@ -10,10 +10,11 @@ from backend_server.api.authentication import caller_of
 from backend_server.api.bodies import Bodies, answer_json
 from backend_server.api.openapi import described
 from backend_server.api.use_cases import UseCases
+from backend_server.protocol.encoding import MSGPACK
 from backend_server.protocol.errors import ErrorCode
 from backend_server.protocol.identity import DriveId
 from backend_server.protocol.limits import POLL_HOLD_S
-from backend_server.protocol.messages import MSGPACK, ChangesPage, PollAnswer, PollRequest
+from backend_server.protocol.tree_messages import ChangesPage, PollAnswer, PollRequest
 
 
 def feed_routes(use_cases: UseCases, *, bodies: Bodies) -> list[HTTPRouteHandler]:

@@ -10,10 +10,11 @@ from backend_server.api.authentication import caller_of
 from backend_server.api.bodies import Bodies
 from backend_server.api.openapi import described
 from backend_server.api.use_cases import UseCases
+from backend_server.protocol.encoding import MSGPACK
 from backend_server.protocol.errors import ErrorCode
 from backend_server.protocol.identity import DriveId
 from backend_server.protocol.limits import KIB
-from backend_server.protocol.messages import MSGPACK, ManifestsAnswer, ManifestsRequest
+from backend_server.protocol.transfer_messages import ManifestsAnswer, ManifestsRequest
 
 MANIFESTS_REQUEST_BYTES_MAX = 64 * KIB
 """MANIFESTS_PER_FETCH_MAX of two ids take less than half of it."""

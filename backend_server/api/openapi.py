@@ -1,7 +1,7 @@
 """What a call takes and answers, for the OpenAPI document.
 
 Bodies are read and made by `bodies.py`, not by the framework, so each route says here what it
-does: the Structs of `protocol.messages` become schemas, whatever their encoding.
+does: the Structs of `protocol` become schemas, whatever their encoding.
 """
 
 from collections.abc import Iterable
@@ -23,7 +23,12 @@ from litestar.openapi.spec import (
     SecurityScheme,
 )
 
-from backend_server.protocol import messages
+from backend_server.protocol import (
+    account_messages,
+    commit_messages,
+    transfer_messages,
+    tree_messages,
+)
 from backend_server.protocol.errors import HTTP_STATUS, ErrorBody, ErrorCode
 
 JSON: Final = "application/json"
@@ -41,6 +46,7 @@ _ANY_CALLER: Final = (
     ErrorCode.DEVICE_REVOKED,
     ErrorCode.FORBIDDEN,
 )
+_DESCRIBED: Final = (account_messages, tree_messages, transfer_messages, commit_messages)
 _REF: Final = "#/components/schemas/{name}"
 _BEARER: Final = "bearer"
 
@@ -48,7 +54,8 @@ _BEARER: Final = "bearer"
 def _schemas() -> dict[str, dict[str, Any]]:
     described: list[type] = [
         kind
-        for kind in vars(messages).values()
+        for module in _DESCRIBED
+        for kind in vars(module).values()
         if isinstance(kind, type) and issubclass(kind, msgspec.Struct)
     ]
     return msgspec.json.schema_components([*described, ErrorBody], ref_template=_REF)[1]

@@ -9,8 +9,8 @@ from backend_server.api.bodies import Bodies, answer_json
 from backend_server.api.metrics import Metrics
 from backend_server.api.openapi import described
 from backend_server.domain.refusals import Refusal
+from backend_server.protocol.account_messages import SessionAnswer, SessionRequest
 from backend_server.protocol.errors import ErrorCode
-from backend_server.protocol.messages import SessionAnswer, SessionRequest
 from backend_server.services.log_in import LogIn
 
 

@@ -10,10 +10,11 @@ from backend_server.api.authentication import caller_of
 from backend_server.api.bodies import Bodies
 from backend_server.api.openapi import described
 from backend_server.api.use_cases import UseCases
+from backend_server.protocol.encoding import MSGPACK
 from backend_server.protocol.errors import ErrorCode
 from backend_server.protocol.identity import DriveId
 from backend_server.protocol.limits import MIB
-from backend_server.protocol.messages import MSGPACK, UploadAnswer, UploadRequest
+from backend_server.protocol.transfer_messages import UploadAnswer, UploadRequest
 
 ANNOUNCEMENT_BYTES_MAX = 1 * MIB
 """UPLOAD_CHUNKS_MAX chunks of 40 bytes take a third of it."""

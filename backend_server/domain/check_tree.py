@@ -13,7 +13,7 @@ from typing import Final, NamedTuple
 
 from backend_server.domain.findings import Finding, FindingKind
 from backend_server.protocol.identity import ROOT_NODE
-from backend_server.protocol.messages import NodeKind
+from backend_server.protocol.tree_messages import NodeKind
 
 
 class DentryFacts(NamedTuple):

@@ -16,8 +16,7 @@ from backend_server.domain.set_attributes import decide_set_attributes
 from backend_server.domain.set_content import decide_set_content
 from backend_server.domain.tree import Tree
 from backend_server.domain.verdicts import Change, Content, Rejection, Verdict, refused
-from backend_server.protocol.errors import ErrorCode
-from backend_server.protocol.messages import (
+from backend_server.protocol.commit_messages import (
     CreateNode,
     Operation,
     OperationAnswer,
@@ -26,6 +25,7 @@ from backend_server.protocol.messages import (
     SetAttributes,
     SetContent,
 )
+from backend_server.protocol.errors import ErrorCode
 
 
 @dataclass(frozen=True, slots=True)

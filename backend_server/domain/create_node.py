@@ -11,9 +11,10 @@ from backend_server.domain.verdicts import (
     Verdict,
     refused,
 )
+from backend_server.protocol.commit_messages import CreateNode
 from backend_server.protocol.errors import ErrorCode
 from backend_server.protocol.identity import NO_NODE
-from backend_server.protocol.messages import CreateNode, DentryState, NodeKind
+from backend_server.protocol.tree_messages import DentryState, NodeKind
 
 
 def decide_create_node(

@@ -3,13 +3,9 @@
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+from backend_server.protocol.commit_messages import CreateNode, Operation, PlaceNodes
 from backend_server.protocol.identity import NO_NODE
-from backend_server.protocol.messages import (
-    CreateNode,
-    NodeKind,
-    Operation,
-    PlaceNodes,
-)
+from backend_server.protocol.tree_messages import NodeKind
 
 
 @dataclass(slots=True)

@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 
 from backend_server.domain.refusals import Refusal
+from backend_server.protocol.commit_messages import CommitRequest, Operation
 from backend_server.protocol.errors import ErrorCode
 from backend_server.protocol.limits import COMMIT_OPERATIONS_MAX
-from backend_server.protocol.messages import CommitRequest, Operation
 
 
 def check_numbering(request: CommitRequest) -> None:

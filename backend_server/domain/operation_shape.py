@@ -3,6 +3,14 @@
 from typing import Final, assert_never
 
 from backend_server.domain.verdicts import MALFORMED, Rejection, refused
+from backend_server.protocol.commit_messages import (
+    CreateNode,
+    NewContent,
+    Operation,
+    PlaceNodes,
+    SetAttributes,
+    SetContent,
+)
 from backend_server.protocol.errors import ErrorCode
 from backend_server.protocol.extended_attributes import (
     ExtendedAttributesMalformed,
@@ -22,15 +30,7 @@ from backend_server.protocol.limits import (
     FILE_SIZE_BYTES_MAX,
     SYMLINK_TARGET_BYTES_MAX,
 )
-from backend_server.protocol.messages import (
-    CreateNode,
-    NewContent,
-    NodeKind,
-    Operation,
-    PlaceNodes,
-    SetAttributes,
-    SetContent,
-)
+from backend_server.protocol.tree_messages import NodeKind
 
 PLACE_CHANGES_MAX: Final = 1000
 # What one operation changes must fit in one page of the feed: each change of a dentry may touch

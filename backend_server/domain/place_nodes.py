@@ -15,10 +15,11 @@ from backend_server.domain.verdicts import (
     Verdict,
     refused,
 )
+from backend_server.protocol.commit_messages import PlaceNodes
 from backend_server.protocol.errors import ErrorCode
 from backend_server.protocol.identity import NO_NODE, ROOT_NODE
 from backend_server.protocol.limits import LINKS_MAX
-from backend_server.protocol.messages import DentryState, NodeKind, PlaceNodes
+from backend_server.protocol.tree_messages import DentryState, NodeKind
 
 WALKED_MAX: Final = 1_000_000
 """Folders above folders that one commit may look at, each operation's counted anew: so much keeps

@@ -10,9 +10,9 @@ from backend_server.domain.verdicts import (
     Content,
     Rejection,
 )
+from backend_server.protocol.commit_messages import Outcome
 from backend_server.protocol.identity import ChunkId, ManifestId
 from backend_server.protocol.manifests import EMPTY_MANIFEST, Entry
-from backend_server.protocol.messages import Outcome
 
 _NOTHING_LOST: Final[Mapping[bytes, Mapping[ChunkId, int]]] = {}
 

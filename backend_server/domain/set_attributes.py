@@ -4,8 +4,8 @@ from msgspec.structs import replace
 
 from backend_server.domain.tree import Tree
 from backend_server.domain.verdicts import STALE, Change, EntryKind, Verdict, refused
+from backend_server.protocol.commit_messages import SetAttributes
 from backend_server.protocol.errors import ErrorCode
-from backend_server.protocol.messages import SetAttributes
 
 
 def decide_set_attributes(tree: Tree, operation: SetAttributes, *, sequence: int) -> Verdict:

@@ -12,8 +12,9 @@ from backend_server.domain.verdicts import (
     Verdict,
     refused,
 )
+from backend_server.protocol.commit_messages import SetContent
 from backend_server.protocol.errors import ErrorCode
-from backend_server.protocol.messages import NodeKind, SetContent
+from backend_server.protocol.tree_messages import NodeKind
 
 
 def decide_set_content(

@@ -14,7 +14,7 @@ from typing import Any, Final, NamedTuple
 
 from backend_server.domain.verdicts import Change, NodeRecord
 from backend_server.protocol.identity import NO_NODE
-from backend_server.protocol.messages import DentryState
+from backend_server.protocol.tree_messages import DentryState
 
 
 class DentryKey(NamedTuple):

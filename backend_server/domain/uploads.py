@@ -12,7 +12,7 @@ from backend_server.protocol.limits import (
     FILE_SIZE_BYTES_MAX,
     UPLOAD_CHUNKS_MAX,
 )
-from backend_server.protocol.messages import UploadRequest
+from backend_server.protocol.transfer_messages import UploadRequest
 
 # `allowed_bytes` 0 says that an upload is not announced; one that has nothing to send is.
 _ALLOWED_BYTES_MIN: Final = 1

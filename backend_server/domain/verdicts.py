@@ -5,9 +5,10 @@ from enum import IntEnum
 
 import msgspec
 
+from backend_server.protocol.commit_messages import Outcome
 from backend_server.protocol.errors import ErrorCode
 from backend_server.protocol.identity import ChunkId, ManifestId
-from backend_server.protocol.messages import DentryState, NodeKind, Outcome
+from backend_server.protocol.tree_messages import DentryState, NodeKind
 
 
 class NodeRecord(msgspec.Struct, frozen=True):

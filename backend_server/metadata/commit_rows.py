@@ -13,8 +13,9 @@ from backend_server.metadata.tables import (
     operation_answers,
     revisions,
 )
+from backend_server.protocol.commit_messages import OperationAnswer
+from backend_server.protocol.encoding import decode, encode
 from backend_server.protocol.identity import DeviceId, DriveId
-from backend_server.protocol.messages import OperationAnswer, decode, encode
 
 _ANSWERS: Final = (
     select(operation_answers.c.answer)

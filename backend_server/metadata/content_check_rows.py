@@ -11,7 +11,7 @@ from backend_server.metadata.manifest_rows import ManifestRow
 from backend_server.metadata.tables import manifests, nodes, revisions, segments
 from backend_server.protocol.identity import DriveId
 from backend_server.protocol.manifests import charged_size_of, size_of, unpack_entries
-from backend_server.protocol.messages import NodeKind
+from backend_server.protocol.tree_messages import NodeKind
 
 BATCH_ROWS: Final = 500
 

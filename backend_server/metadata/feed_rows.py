@@ -7,7 +7,7 @@ from sqlalchemy import Connection, bindparam, func, or_, select
 
 from backend_server.metadata.tables import dentries, device_progress, nodes
 from backend_server.protocol.identity import DeviceId, DriveId
-from backend_server.protocol.messages import DentryState, NodeKind, NodeState
+from backend_server.protocol.tree_messages import DentryState, NodeKind, NodeState
 
 # A tombstone up to `buried_before` says nothing to whoever had nothing before.
 _NODES: Final = (

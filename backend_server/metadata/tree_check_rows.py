@@ -30,7 +30,7 @@ from backend_server.metadata.tables import (
     uploads,
 )
 from backend_server.protocol.identity import ROOT_NODE, DriveId
-from backend_server.protocol.messages import NodeKind
+from backend_server.protocol.tree_messages import NodeKind
 
 BATCH_ROWS: Final = 2000
 

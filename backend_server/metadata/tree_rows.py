@@ -11,7 +11,7 @@ from backend_server.domain.verdicts import NodeRecord
 from backend_server.metadata.bulk import BulkInsert, in_lists, select_by_pairs
 from backend_server.metadata.tables import dentries, nodes
 from backend_server.protocol.identity import DriveId
-from backend_server.protocol.messages import DentryState, NodeKind
+from backend_server.protocol.tree_messages import DentryState, NodeKind
 
 _KINDS: Final = {kind.value: kind for kind in NodeKind}
 

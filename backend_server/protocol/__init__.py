@@ -12,6 +12,8 @@ same function.
     compression.py  a whole body compressed, and back within a bound
     answers.py      whether an answer can be one: checked by whoever gets it
     frames.py       many headers and payloads in one body
-    messages.py     the calls: one Struct a request or answer
+    encoding.py     how a message becomes bytes: JSON, msgpack
+    *_messages.py   the calls, by what they are about: one Struct a request or answer
+    lost_past.py    what a drive lost when its server came back from a backup
     errors.py       error code, HTTP status and message, in one table
 """

@@ -13,7 +13,15 @@ Raises (each):
 from collections.abc import Sequence
 from typing import Final
 
+from backend_server.protocol.account_messages import (
+    AccountAnswer,
+    DeviceInfo,
+    DriveInfo,
+    SessionAnswer,
+)
 from backend_server.protocol.chunking import Chunker
+from backend_server.protocol.commit_messages import CommitAnswer, CommitRequest, Outcome
+from backend_server.protocol.encoding import MessageMalformed
 from backend_server.protocol.extended_attributes import (
     ExtendedAttributesMalformed,
     unpack_xattrs,
@@ -34,24 +42,18 @@ from backend_server.protocol.limits import (
     SYMLINK_TARGET_BYTES_MAX,
 )
 from backend_server.protocol.manifests import ENTRY_BYTES
-from backend_server.protocol.messages import (
-    AccountAnswer,
+from backend_server.protocol.transfer_messages import (
     BlockHeader,
-    ChangesPage,
-    CommitAnswer,
-    CommitRequest,
-    DentryState,
-    DeviceInfo,
-    DriveInfo,
     LostBlocksPage,
-    MessageMalformed,
-    NodeKind,
-    NodeState,
-    Outcome,
-    QuotaState,
-    SessionAnswer,
     UploadAnswer,
     UploadRequest,
+)
+from backend_server.protocol.tree_messages import (
+    ChangesPage,
+    DentryState,
+    NodeKind,
+    NodeState,
+    QuotaState,
 )
 
 _INT64_MAX: Final = (1 << 63) - 1

@@ -26,7 +26,7 @@ from backend_server.metadata.upload_rows import (
 from backend_server.protocol.errors import ErrorCode
 from backend_server.protocol.identity import ChunkId, DriveId, UploadId
 from backend_server.protocol.limits import UPLOAD_LEASE_S
-from backend_server.protocol.messages import UploadAnswer, UploadRequest
+from backend_server.protocol.transfer_messages import UploadAnswer, UploadRequest
 from backend_server.services.authorize import authorize_drive
 
 _PIN_WEIGHT_BYTES: Final = 200

@@ -21,6 +21,7 @@ from backend_server.protocol.blocks import (
     encode_block,
     plaintext_length,
 )
+from backend_server.protocol.encoding import MessageMalformed, decode
 from backend_server.protocol.errors import ErrorCode
 from backend_server.protocol.frames import FrameMalformed, FrameReader
 from backend_server.protocol.identity import DIGEST_BYTES, ChunkId, chunk_id_of
@@ -30,7 +31,7 @@ from backend_server.protocol.limits import (
     MIB,
     UPLOAD_CHUNKS_MAX,
 )
-from backend_server.protocol.messages import BlockHeader, MessageMalformed, decode
+from backend_server.protocol.transfer_messages import BlockHeader
 
 GROUP_WEIGHT_BYTES: Final = 8 * MIB
 """One group of a usual body. Larger groups save syncs, smaller ones overlap better."""

@@ -23,12 +23,7 @@ from backend_server.metadata.feed_rows import load_highest_number
 from backend_server.metadata.manifest_rows import ManifestRow, load_manifests, load_packed_entries
 from backend_server.notify.change_hub import ChangeHub
 from backend_server.protocol.blocks import BlockMalformed, plaintext_length
-from backend_server.protocol.errors import ErrorCode
-from backend_server.protocol.identity import ChunkId, DriveId
-from backend_server.protocol.identity import Sequence as JournalSequence
-from backend_server.protocol.limits import COMMIT_INLINE_BYTES_MAX, KIB, MIB
-from backend_server.protocol.manifests import ENTRY_BYTES
-from backend_server.protocol.messages import (
+from backend_server.protocol.commit_messages import (
     CommitAnswer,
     CommitRequest,
     CreateNode,
@@ -36,6 +31,11 @@ from backend_server.protocol.messages import (
     PlaceNodes,
     SetContent,
 )
+from backend_server.protocol.errors import ErrorCode
+from backend_server.protocol.identity import ChunkId, DriveId
+from backend_server.protocol.identity import Sequence as JournalSequence
+from backend_server.protocol.limits import COMMIT_INLINE_BYTES_MAX, KIB, MIB
+from backend_server.protocol.manifests import ENTRY_BYTES
 from backend_server.services.authorize import authorize_drive
 from backend_server.services.commit_transaction import Committed, PreparedCommit, run_commit
 from backend_server.services.prepare_contents import (

@@ -33,18 +33,18 @@ from backend_server.metadata.manifest_rows import (
 )
 from backend_server.metadata.tree_rows import load_into_tree, store_tree
 from backend_server.metadata.upload_rows import delete_uploads, load_reservations
-from backend_server.protocol.errors import ErrorCode
-from backend_server.protocol.identity import ChunkId, DriveId
-from backend_server.protocol.manifests import EMPTY_MANIFEST
-from backend_server.protocol.messages import (
+from backend_server.protocol.commit_messages import (
     CommitAnswer,
     CommitRequest,
     Operation,
     OperationAnswer,
     Outcome,
-    QuotaState,
     SetContent,
 )
+from backend_server.protocol.errors import ErrorCode
+from backend_server.protocol.identity import ChunkId, DriveId
+from backend_server.protocol.manifests import EMPTY_MANIFEST
+from backend_server.protocol.tree_messages import QuotaState
 from backend_server.services.authorize import authorize_drive
 
 

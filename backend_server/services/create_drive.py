@@ -5,7 +5,7 @@ from sqlalchemy import Connection
 from backend_server.metadata.drive_rows import NewDrive, insert_drive
 from backend_server.metadata.tables import nodes
 from backend_server.protocol.identity import ROOT_NODE
-from backend_server.protocol.messages import NodeKind
+from backend_server.protocol.tree_messages import NodeKind
 
 _ROOT_SEQUENCE = 1
 

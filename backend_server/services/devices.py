@@ -7,9 +7,9 @@ from backend_server.domain.caller import Caller
 from backend_server.domain.refusals import Refusal
 from backend_server.metadata.database import Database
 from backend_server.metadata.device_rows import load_devices, update_device_revoked
+from backend_server.protocol.account_messages import DeviceInfo
 from backend_server.protocol.errors import ErrorCode
 from backend_server.protocol.identity import DEVICE_ID_MAX, DeviceId
-from backend_server.protocol.messages import DeviceInfo
 
 
 class ListDevices:

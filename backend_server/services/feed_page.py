@@ -18,7 +18,7 @@ from backend_server.metadata.feed_rows import (
     load_node_states,
 )
 from backend_server.protocol.identity import Sequence
-from backend_server.protocol.messages import ChangesPage, QuotaState
+from backend_server.protocol.tree_messages import ChangesPage, QuotaState
 
 
 def load_feed_page(

@@ -22,6 +22,7 @@ from backend_server.domain.refusals import Refusal
 from backend_server.metadata.block_rows import ChunkPlace, load_places
 from backend_server.metadata.database import Database
 from backend_server.protocol.blocks import BlockMalformed, decode_block, encode_delta
+from backend_server.protocol.encoding import encode
 from backend_server.protocol.errors import ErrorCode
 from backend_server.protocol.frames import frame_prefix, joined
 from backend_server.protocol.identity import (
@@ -32,7 +33,7 @@ from backend_server.protocol.identity import (
     RevisionId,
 )
 from backend_server.protocol.limits import FETCH_BYTES_MAX, FETCH_CHUNKS_MAX, KIB, MIB
-from backend_server.protocol.messages import BlockHeader, FetchRequest, encode
+from backend_server.protocol.transfer_messages import BlockHeader, FetchRequest
 from backend_server.services.authorize import authorize_drive
 from backend_server.services.slots import Slots
 from backend_server.services.vault import Vault

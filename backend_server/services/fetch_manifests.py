@@ -25,7 +25,7 @@ from backend_server.protocol.manifests import (
     plan_splice,
     unpack_entries,
 )
-from backend_server.protocol.messages import (
+from backend_server.protocol.transfer_messages import (
     ManifestAnswer,
     ManifestsAnswer,
     ManifestsRequest,

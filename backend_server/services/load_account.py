@@ -13,10 +13,10 @@ from backend_server.metadata.database import Database
 from backend_server.metadata.device_rows import DeviceRow, load_devices
 from backend_server.metadata.drive_rows import load_views
 from backend_server.metadata.key_rows import DriveDescription, load_drive_descriptions
+from backend_server.protocol.account_messages import AccountAnswer, DriveInfo
 from backend_server.protocol.chunking import ChunkerParameters
 from backend_server.protocol.errors import ErrorCode
 from backend_server.protocol.identity import DriveId
-from backend_server.protocol.messages import AccountAnswer, DriveInfo
 from backend_server.services.vault import Vault
 
 

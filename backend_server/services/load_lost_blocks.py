@@ -12,7 +12,7 @@ from backend_server.metadata.lost_rows import load_lost_page
 from backend_server.protocol.errors import ErrorCode
 from backend_server.protocol.identity import DIGEST_BYTES, DriveId, NodeId, RevisionId
 from backend_server.protocol.limits import LOST_BLOCKS_PAGE_MAX
-from backend_server.protocol.messages import LostBlock, LostBlocksPage
+from backend_server.protocol.transfer_messages import LostBlock, LostBlocksPage
 from backend_server.services.authorize import authorize_drive
 
 

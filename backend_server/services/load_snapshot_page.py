@@ -9,7 +9,7 @@ from backend_server.metadata.database import Database
 from backend_server.metadata.drive_rows import load_drive
 from backend_server.protocol.identity import DriveId, Sequence
 from backend_server.protocol.limits import CHANGES_PAGE_ROWS_MAX
-from backend_server.protocol.messages import ChangesPage
+from backend_server.protocol.tree_messages import ChangesPage
 from backend_server.services.authorize import authorize_drive
 from backend_server.services.feed_page import load_feed_page
 from backend_server.services.open_cursor import load_lost_past, open_cursor_of

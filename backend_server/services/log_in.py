@@ -11,9 +11,9 @@ from backend_server.domain.refusals import Refusal
 from backend_server.metadata.account_rows import AccountRow, load_account_by_email
 from backend_server.metadata.database import Database
 from backend_server.metadata.device_rows import insert_device
+from backend_server.protocol.account_messages import SessionAnswer, SessionRequest
 from backend_server.protocol.errors import ErrorCode
 from backend_server.protocol.limits import DEVICE_NAME_LENGTH_MAX
-from backend_server.protocol.messages import SessionAnswer, SessionRequest
 from backend_server.services.emails import normalize_email
 from backend_server.services.passwords import Passwords
 from backend_server.services.rate_limit import Allowance, RateLimiter

@@ -11,7 +11,7 @@ from backend_server.metadata.drive_rows import load_heads
 from backend_server.notify.change_hub import ChangeHub, HubFull
 from backend_server.protocol.errors import ErrorCode
 from backend_server.protocol.identity import DriveId
-from backend_server.protocol.messages import PollAnswer, PollRequest
+from backend_server.protocol.tree_messages import PollAnswer, PollRequest
 
 # A device polls its views; nobody has more than this many.
 POLL_CURSORS_MAX = 1000

@@ -21,6 +21,7 @@ from backend_server.domain.verdicts import (
 from backend_server.metadata.chunk_rows import InlineChunk
 from backend_server.metadata.manifest_rows import ManifestRow
 from backend_server.protocol.blocks import BlockMalformed, decode_block, encode_block
+from backend_server.protocol.commit_messages import CreateNode, InlineBlock, NewContent, SetContent
 from backend_server.protocol.identity import ChunkId, ManifestId, chunk_id_of
 from backend_server.protocol.limits import EMBEDDED_ENTRIES_MAX, FILE_SIZE_BYTES_MAX, MIB
 from backend_server.protocol.manifests import (
@@ -35,7 +36,6 @@ from backend_server.protocol.manifests import (
     size_of,
     unpack_entries,
 )
-from backend_server.protocol.messages import CreateNode, InlineBlock, NewContent, SetContent
 
 WithContent = CreateNode | SetContent
 

@@ -37,7 +37,7 @@ from backend_server.metadata.database import Database
 from backend_server.protocol.errors import ErrorCode
 from backend_server.protocol.identity import UPLOAD_ID_BYTES, ChunkId, DriveId, UploadId
 from backend_server.protocol.limits import UPLOAD_LEASE_S
-from backend_server.protocol.messages import BlocksAnswer
+from backend_server.protocol.transfer_messages import BlocksAnswer
 from backend_server.services.authorize import authorize_drive
 from backend_server.services.block_arrival import (
     Frame,

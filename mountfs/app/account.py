@@ -5,8 +5,8 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+from backend_server.protocol.account_messages import DeviceInfo, SessionRequest
 from backend_server.protocol.identity import DeviceId, DriveId
-from backend_server.protocol.messages import DeviceInfo, SessionRequest
 from mountfs.app.device import DeviceRecord, load_device, load_device_key, store_device
 from mountfs.app.drives import store_drives
 from mountfs.app.state_folder import StateFolder

@@ -16,8 +16,8 @@ from typing import Final
 
 import trio
 
+from backend_server.protocol.account_messages import DriveInfo
 from backend_server.protocol.identity import DriveId
-from backend_server.protocol.messages import DriveInfo
 from cache import BlockCache
 from mountfs.app.account import client_of
 from mountfs.app.cache_upkeep import keep_cache_in_order, open_cache

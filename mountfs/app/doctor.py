@@ -16,7 +16,7 @@ from typing import Final
 import msgspec
 import trio
 
-from backend_server.protocol.messages import AccountAnswer
+from backend_server.protocol.account_messages import AccountAnswer
 from mountfs.app.account import client_of
 from mountfs.app.device import DeviceRecord, load_device
 from mountfs.app.failures import message_of, remedy_of

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import msgspec
 
-from backend_server.protocol.messages import DriveInfo
+from backend_server.protocol.account_messages import DriveInfo
 from mountfs.app.device import write_private
 from mountfs.app.state_folder import StateFolder
 from mountfs.errors import Offline, SetupError

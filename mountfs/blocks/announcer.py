@@ -18,7 +18,7 @@ import trio
 from backend_server.protocol.identity import ChunkId, DriveId
 from backend_server.protocol.limits import UPLOAD_CHUNKS_MAX
 from backend_server.protocol.manifests import Entry
-from backend_server.protocol.messages import ChunkLength, UploadRequest
+from backend_server.protocol.transfer_messages import ChunkLength, UploadRequest
 from mountfs.transport.api import DriveApi
 
 # An answer that spares every fourth chunk is worth waiting for.

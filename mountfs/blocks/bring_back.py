@@ -11,14 +11,10 @@ from typing import Final
 
 import trio
 
+from backend_server.protocol.account_messages import DriveInfo
 from backend_server.protocol.identity import ChunkId, DriveId, UploadId, chunk_id_of
 from backend_server.protocol.limits import MIB
-from backend_server.protocol.messages import (
-    ChunkLength,
-    DriveInfo,
-    LostBlock,
-    UploadRequest,
-)
+from backend_server.protocol.transfer_messages import ChunkLength, LostBlock, UploadRequest
 from mountfs.blocks.encoder import Encoded, encode_chunk
 from mountfs.blocks.lost_chunks import KNOWN_MAX, LostChunks
 from mountfs.blocks.store import ChunkStore

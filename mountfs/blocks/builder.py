@@ -7,11 +7,11 @@ are held here: what is being cut, and the open end of a stretch that goes on.
 from collections.abc import Callable, Iterator, Sequence
 from typing import Final, NamedTuple
 
+from backend_server.protocol.account_messages import DriveInfo
 from backend_server.protocol.chunking import Chunker
 from backend_server.protocol.identity import ChunkId, chunk_id_of
 from backend_server.protocol.limits import MIB
 from backend_server.protocol.manifests import HOLE, Entry
-from backend_server.protocol.messages import DriveInfo
 from mountfs.blocks.reader import ContentReader
 from mountfs.blocks.workers import Workers
 from mountfs.core.content import DirtyContent

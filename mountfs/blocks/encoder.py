@@ -10,7 +10,7 @@ from typing import Final, NamedTuple
 
 from backend_server.protocol.blocks import Block, Codec, make_block, make_delta
 from backend_server.protocol.identity import ChunkId
-from backend_server.protocol.messages import BlockHeader
+from backend_server.protocol.transfer_messages import BlockHeader
 
 # A delta this many times smaller than its chunk is taken without looking at the alternative.
 _CLEAR_GAIN: Final = 4

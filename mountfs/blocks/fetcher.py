@@ -11,10 +11,11 @@ from typing import Final
 
 import trio
 
+from backend_server.protocol.account_messages import DriveInfo
 from backend_server.protocol.blocks import BlockMalformed, decode_block
 from backend_server.protocol.errors import ErrorCode
 from backend_server.protocol.identity import ChunkId, DriveId, chunk_id_of
-from backend_server.protocol.messages import BlockHeader, DriveInfo
+from backend_server.protocol.transfer_messages import BlockHeader
 from mountfs.blocks.flights import Departures, Flight, Key, request_of
 from mountfs.blocks.store import ChunkStore
 from mountfs.core.content import ContentSource

@@ -13,7 +13,7 @@ import trio
 
 from backend_server.protocol.identity import ChunkId, DriveId, NodeId, RevisionId
 from backend_server.protocol.limits import FETCH_BYTES_MAX, FETCH_CHUNKS_MAX, MIB
-from backend_server.protocol.messages import FetchGroup, FetchRequest, WantedChunk
+from backend_server.protocol.transfer_messages import FetchGroup, FetchRequest, WantedChunk
 from mountfs.errors import MountError
 
 BATCH_BYTES_MAX: Final = 4 * MIB

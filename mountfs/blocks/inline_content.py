@@ -2,9 +2,9 @@
 
 from typing import Final, NamedTuple
 
+from backend_server.protocol.commit_messages import InlineBlock, NewContent
 from backend_server.protocol.identity import ChunkId, chunk_id_of
 from backend_server.protocol.manifests import HOLE, Entry, manifest_id_of, pack_entries
-from backend_server.protocol.messages import InlineBlock, NewContent
 from mountfs.blocks.delta_choice import DeltaChoice
 from mountfs.blocks.encoder import SendStats, encode_chunk
 from mountfs.blocks.reader import ContentReader

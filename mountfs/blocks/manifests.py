@@ -17,7 +17,11 @@ from backend_server.protocol.manifests import (
     pack_entries,
     unpack_entries,
 )
-from backend_server.protocol.messages import ManifestAnswer, ManifestsRequest, ManifestWanted
+from backend_server.protocol.transfer_messages import (
+    ManifestAnswer,
+    ManifestsRequest,
+    ManifestWanted,
+)
 from mountfs.blocks.older import OlderManifests
 from mountfs.blocks.store import ChunkStore
 from mountfs.blocks.workers import Workers

@@ -5,8 +5,8 @@ from collections.abc import Callable, Mapping
 
 import trio
 
+from backend_server.protocol.account_messages import DriveInfo
 from backend_server.protocol.identity import DriveId
-from backend_server.protocol.messages import DriveInfo
 from cache import ChunkCache
 from mountfs.blocks.fetcher import BlockFetcher
 from mountfs.blocks.lost_chunks import LostChunks

@@ -5,6 +5,7 @@ from typing import Final
 
 import msgspec
 
+from backend_server.protocol.commit_messages import NewContent
 from backend_server.protocol.manifests import (
     ENTRY_BYTES,
     Entry,
@@ -12,7 +13,6 @@ from backend_server.protocol.manifests import (
     pack_entries,
     plan_splice,
 )
-from backend_server.protocol.messages import NewContent
 from mountfs.core.content import Manifest
 from mountfs.core.delta import Keep, Step, Stretch
 

@@ -5,6 +5,8 @@ from typing import Final, NamedTuple
 
 import trio
 
+from backend_server.protocol.account_messages import DriveInfo
+from backend_server.protocol.commit_messages import NewContent
 from backend_server.protocol.identity import (
     UPLOAD_ID_BYTES,
     ChunkId,
@@ -14,7 +16,7 @@ from backend_server.protocol.identity import (
 )
 from backend_server.protocol.limits import FILE_SIZE_BYTES_MAX, INLINE_CONTENT_BYTES_MAX
 from backend_server.protocol.manifests import EMPTY_MANIFEST, manifest_id_of
-from backend_server.protocol.messages import DriveInfo, NewContent, UploadRequest
+from backend_server.protocol.transfer_messages import UploadRequest
 from mountfs.blocks.announcer import Announcer
 from mountfs.blocks.builder import ContentBuilder
 from mountfs.blocks.delta_choice import DeltaChoice

@@ -12,18 +12,18 @@ from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from backend_server.protocol.limits import COMMIT_INLINE_BYTES_MAX, COMMIT_OPERATIONS_MAX
-from backend_server.protocol.messages import (
+from backend_server.protocol.commit_messages import (
     CreateNode,
     DentryChange,
     KnownHead,
     NewContent,
-    NodeKind,
     Operation,
     PlaceNodes,
     SetAttributes,
     SetContent,
 )
+from backend_server.protocol.limits import COMMIT_INLINE_BYTES_MAX, COMMIT_OPERATIONS_MAX
+from backend_server.protocol.tree_messages import NodeKind
 
 
 class NodeChange(NamedTuple):

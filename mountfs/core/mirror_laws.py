@@ -4,7 +4,7 @@
     a folder has one dentry, the root has none
     every node can be reached from the root
 
-Rows are compared as plain tuples: their fields are those of `protocol.messages.NodeState`.
+Rows are compared as plain tuples: their fields are those of `protocol.tree_messages.NodeState`.
 """
 
 from collections import defaultdict

@@ -15,7 +15,7 @@ from collections.abc import Mapping, Sequence
 from typing import Final, Protocol
 
 from backend_server.protocol.identity import ROOT_NODE
-from backend_server.protocol.messages import DentryState, NodeKind, NodeState
+from backend_server.protocol.tree_messages import DentryState, NodeKind, NodeState
 
 Key = tuple[int, bytes]
 

@@ -6,7 +6,7 @@ After a crash it is sent again under the same numbers, so the server answers it 
 
 import msgspec
 
-from backend_server.protocol.messages import Operation
+from backend_server.protocol.commit_messages import Operation
 from mountfs.errors import StateDamaged
 from mountfs.state.database import Database
 

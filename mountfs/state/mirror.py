@@ -4,7 +4,7 @@ import sqlite3
 from collections.abc import Iterator
 from typing import Final, Protocol
 
-from backend_server.protocol.messages import DentryState, NodeKind, NodeState
+from backend_server.protocol.tree_messages import DentryState, NodeKind, NodeState
 from mountfs.state.database import Database
 from mountfs.state.records import NodeRecord, record_of
 

@@ -18,7 +18,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from backend_server.protocol.messages import DentryState, NodeKind, NodeState
+from backend_server.protocol.tree_messages import DentryState, NodeKind, NodeState
 from mountfs.errors import LocalStorageBroken, LocalStorageFull
 from mountfs.state.database import Database
 from mountfs.state.mirror import NODE_COLUMNS, Key, Mirror

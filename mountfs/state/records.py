@@ -2,7 +2,7 @@
 
 from typing import NamedTuple
 
-from backend_server.protocol.messages import NodeKind, NodeState
+from backend_server.protocol.tree_messages import NodeKind, NodeState
 from mountfs.core.conflict_mark import ConflictMark
 
 

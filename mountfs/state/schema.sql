@@ -9,7 +9,7 @@ CREATE TABLE meta (
     value  BLOB NOT NULL
 ) WITHOUT ROWID;
 
--- The mirror: nodes of the view as of the cursor. Fields as protocol/messages.py NodeState.
+-- The mirror: nodes of the view as of the cursor. Fields as protocol/tree_messages.py NodeState.
 CREATE TABLE node (
     node_id             INTEGER NOT NULL PRIMARY KEY,
     kind                INTEGER NOT NULL,

@@ -7,7 +7,7 @@ from typing import Final
 
 from backend_server.protocol.identity import DriveId
 from backend_server.protocol.lost_past import LostPast
-from backend_server.protocol.messages import QuotaState
+from backend_server.protocol.tree_messages import QuotaState
 from mountfs.clock import Clock, SystemClock
 from mountfs.errors import SetupError, StateDamaged
 from mountfs.state.access_times import AccessTimes

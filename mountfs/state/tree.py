@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from backend_server.protocol.messages import NodeKind
+from backend_server.protocol.tree_messages import NodeKind
 from mountfs.state.link_counts import LinkCounts
 from mountfs.state.local_changes import Key, LocalChanges
 from mountfs.state.mirror import Mirror

@@ -7,8 +7,9 @@ word is all there is.
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 
+from backend_server.protocol.commit_messages import OperationAnswer
 from backend_server.protocol.errors import ErrorCode
-from backend_server.protocol.messages import OperationAnswer, QuotaState
+from backend_server.protocol.tree_messages import QuotaState
 from mountfs.core.offers import Offer
 from mountfs.errors import Corruption
 from mountfs.state.local_changes import Key

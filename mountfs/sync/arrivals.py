@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from backend_server.protocol.lost_past import LostPast
-from backend_server.protocol.messages import QuotaState
+from backend_server.protocol.tree_messages import QuotaState
 from mountfs.state.local_changes import Key
 from mountfs.state.records import NodeRecord
 from mountfs.state.tree import source_of

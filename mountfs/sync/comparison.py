@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Final, NamedTuple
 
 from backend_server.protocol.identity import DriveId
-from backend_server.protocol.messages import NodeKind
+from backend_server.protocol.tree_messages import NodeKind
 from mountfs.core.mirror_laws import Key
 from mountfs.errors import CursorReset
 from mountfs.state.records import NodeRecord, record_of

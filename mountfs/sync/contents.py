@@ -11,9 +11,9 @@ from typing import NamedTuple, Protocol
 import structlog
 import trio
 
+from backend_server.protocol.commit_messages import NewContent
 from backend_server.protocol.errors import ErrorCode
 from backend_server.protocol.identity import UploadId
-from backend_server.protocol.messages import NewContent
 from mountfs.core.commit_plan import ReadyContent
 from mountfs.core.content import ContentSource, DirtyContent, Manifest
 from mountfs.core.deferral import SendHistory, content_due_at_s

@@ -15,8 +15,8 @@ from typing import Final, Protocol
 import structlog
 import trio
 
+from backend_server.protocol.commit_messages import Operation, OperationAnswer, Outcome
 from backend_server.protocol.limits import COMMIT_OPERATIONS_MAX
-from backend_server.protocol.messages import Operation, OperationAnswer, Outcome
 from mountfs.errors import MountError, NotLoggedIn, Refused, Unavailable
 from mountfs.state.store import StateStore
 from mountfs.state.view_changes import ViewChanges

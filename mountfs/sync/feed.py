@@ -5,7 +5,7 @@ from typing import Final, Protocol
 
 from backend_server.protocol.identity import DriveId
 from backend_server.protocol.limits import GIB
-from backend_server.protocol.messages import ChangesPage, DentryState, NodeState, QuotaState
+from backend_server.protocol.tree_messages import ChangesPage, DentryState, NodeState, QuotaState
 from mountfs.errors import Corruption
 from mountfs.state.local_changes import Key
 from mountfs.state.store import StateStore

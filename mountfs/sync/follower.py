@@ -7,7 +7,7 @@ from typing import Final, Protocol
 import trio
 
 from backend_server.protocol.identity import DriveId
-from backend_server.protocol.messages import PollAnswer, PollRequest
+from backend_server.protocol.tree_messages import PollAnswer, PollRequest
 from mountfs.errors import MountError
 from mountfs.sync.backoff import BACKOFF_MIN_S, backoff_s
 

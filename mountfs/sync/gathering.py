@@ -5,7 +5,7 @@ from typing import Final
 import structlog
 
 from backend_server.protocol.limits import COMMIT_OPERATIONS_MAX
-from backend_server.protocol.messages import ChangesPage
+from backend_server.protocol.tree_messages import ChangesPage
 from mountfs.errors import CursorReset
 from mountfs.state.store import StateStore
 from mountfs.sync.feed import FeedSource, Progress, Pulled

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Mapping
 import trio
 
 from backend_server.protocol.lost_past import LostPast
-from backend_server.protocol.messages import ChangesPage, NodeKind, QuotaState
+from backend_server.protocol.tree_messages import ChangesPage, NodeKind, QuotaState
 from mountfs.errors import Corruption
 from mountfs.state.local_changes import Key
 from mountfs.state.next_mirror import Difference

@@ -4,14 +4,14 @@ from collections.abc import Iterator
 
 import msgspec
 
-from backend_server.protocol.messages import (
+from backend_server.protocol.commit_messages import (
     CommitRequest,
     CreateNode,
-    NodeKind,
     Operation,
     PlaceNodes,
     SetContent,
 )
+from backend_server.protocol.tree_messages import NodeKind
 from mountfs.core.commit_plan import (
     DentryRow,
     LocalState,

@@ -5,14 +5,14 @@ from typing import Protocol
 
 import structlog
 
-from backend_server.protocol.identity import DriveId
-from backend_server.protocol.messages import (
+from backend_server.protocol.commit_messages import (
     CommitAnswer,
     CommitRequest,
     Operation,
     OperationAnswer,
     Outcome,
 )
+from backend_server.protocol.identity import DriveId
 from mountfs.errors import RequestRefused
 from mountfs.state.store import StateStore
 from mountfs.sync.planning import request_of

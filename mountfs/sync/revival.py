@@ -7,7 +7,7 @@ folder for what was put into it. A removal takes only what its maker could see.
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from backend_server.protocol.messages import NodeKind
+from backend_server.protocol.tree_messages import NodeKind
 from mountfs.state.local_changes import Key
 from mountfs.state.overlay import Overlay
 from mountfs.state.records import LocalDentry, NodeRecord

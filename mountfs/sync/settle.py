@@ -9,9 +9,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from backend_server.protocol.errors import ErrorCode
-from backend_server.protocol.lost_past import LostPast
-from backend_server.protocol.messages import (
+from backend_server.protocol.commit_messages import (
     CreateNode,
     NewContent,
     Operation,
@@ -21,6 +19,8 @@ from backend_server.protocol.messages import (
     SetAttributes,
     SetContent,
 )
+from backend_server.protocol.errors import ErrorCode
+from backend_server.protocol.lost_past import LostPast
 from mountfs.state.batches import SentOperation
 from mountfs.state.local_changes import Key
 from mountfs.state.overlay import Source

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from backend_server.protocol.lost_past import LostPast
-from backend_server.protocol.messages import NodeKind, QuotaState
+from backend_server.protocol.tree_messages import NodeKind, QuotaState
 from mountfs.core.tree_laws import find_broken_law
 from mountfs.errors import Corruption
 from mountfs.state.local_changes import Key

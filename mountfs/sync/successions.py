@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence, Set
 
-from backend_server.protocol.messages import NodeKind
+from backend_server.protocol.tree_messages import NodeKind
 from mountfs.core.conflict_mark import NO_CONFLICT
 from mountfs.core.succession import Key, Swap, Takeover, recognise
 from mountfs.state.local_changes import LocalChanges

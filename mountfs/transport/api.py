@@ -4,25 +4,21 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Protocol
 
+from backend_server.protocol.account_messages import AccountAnswer, DeviceInfo
 from backend_server.protocol.blocks import Block
+from backend_server.protocol.commit_messages import CommitAnswer, CommitRequest
 from backend_server.protocol.identity import DeviceId, DriveId, UploadId
-from backend_server.protocol.messages import (
-    AccountAnswer,
+from backend_server.protocol.transfer_messages import (
     BlockHeader,
     BlocksAnswer,
-    ChangesPage,
-    CommitAnswer,
-    CommitRequest,
-    DeviceInfo,
     FetchRequest,
     LostBlocksPage,
     ManifestsAnswer,
     ManifestsRequest,
-    PollAnswer,
-    PollRequest,
     UploadAnswer,
     UploadRequest,
 )
+from backend_server.protocol.tree_messages import ChangesPage, PollAnswer, PollRequest
 
 
 class DriveApi(Protocol):

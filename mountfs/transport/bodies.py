@@ -7,9 +7,10 @@ from typing import Final
 import httpx
 
 from backend_server.protocol.blocks import Block
+from backend_server.protocol.encoding import encode
 from backend_server.protocol.frames import frame_prefix, joined
 from backend_server.protocol.limits import MIB
-from backend_server.protocol.messages import BlockHeader, encode
+from backend_server.protocol.transfer_messages import BlockHeader
 
 _PIECE_BYTES: Final = 1 * MIB
 """What is sent in one go, about. Prefix and payload sent by turns, what lies above the socket took

@@ -11,33 +11,29 @@ import httpx
 import msgspec
 
 from backend_server.protocol import answers
+from backend_server.protocol.account_messages import (
+    AccountAnswer,
+    DeviceInfo,
+    SessionAnswer,
+    SessionRequest,
+)
 from backend_server.protocol.blocks import Block
+from backend_server.protocol.commit_messages import CommitAnswer, CommitRequest
+from backend_server.protocol.encoding import FRAMES, MSGPACK, decode, encode
 from backend_server.protocol.frames import FrameReader
 from backend_server.protocol.identity import DeviceId, DriveId, UploadId
 from backend_server.protocol.limits import POLL_CLIENT_TIMEOUT_S
-from backend_server.protocol.messages import (
-    FRAMES,
-    MSGPACK,
-    AccountAnswer,
+from backend_server.protocol.transfer_messages import (
     BlockHeader,
     BlocksAnswer,
-    ChangesPage,
-    CommitAnswer,
-    CommitRequest,
-    DeviceInfo,
     FetchRequest,
     LostBlocksPage,
     ManifestsAnswer,
     ManifestsRequest,
-    PollAnswer,
-    PollRequest,
-    SessionAnswer,
-    SessionRequest,
     UploadAnswer,
     UploadRequest,
-    decode,
-    encode,
 )
+from backend_server.protocol.tree_messages import ChangesPage, PollAnswer, PollRequest
 from mountfs.transport import routes
 from mountfs.transport.bodies import FramesBody
 from mountfs.transport.carrier import open_carrier

@@ -9,9 +9,9 @@ import httpx
 import msgspec
 import trio
 
+from backend_server.protocol.encoding import MessageMalformed
 from backend_server.protocol.errors import ErrorBody, ErrorCode
 from backend_server.protocol.frames import FrameMalformed
-from backend_server.protocol.messages import MessageMalformed
 from mountfs.errors import (
     Corruption,
     CursorReset,

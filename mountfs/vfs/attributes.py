@@ -4,7 +4,7 @@ import stat
 from dataclasses import dataclass
 from typing import Final
 
-from backend_server.protocol.messages import NodeKind
+from backend_server.protocol.tree_messages import NodeKind
 from mountfs.state.records import NodeRecord
 from mountfs.vfs.interface import Attributes, Inode
 

@@ -14,7 +14,7 @@ from typing import Final, Protocol
 import trio
 
 from backend_server.protocol.extended_attributes import unpack_xattrs
-from backend_server.protocol.messages import NodeKind
+from backend_server.protocol.tree_messages import NodeKind
 from mountfs.errors import (
     BadHandle,
     DeadlinePassed,

@@ -3,7 +3,7 @@
 import stat
 
 from backend_server.protocol.limits import LINKS_MAX, NAME_BYTES_MAX, SYMLINK_TARGET_BYTES_MAX
-from backend_server.protocol.messages import NodeKind
+from backend_server.protocol.tree_messages import NodeKind
 from mountfs.errors import (
     DirectoryNotEmpty,
     EntryExists,

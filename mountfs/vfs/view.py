@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from backend_server.protocol.messages import NodeKind
+from backend_server.protocol.tree_messages import NodeKind
 from mountfs.errors import (
     EntryExists,
     NameTooLong,

@@ -17,8 +17,8 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from backend_server.domain.caller import Caller
 from backend_server.metadata.executors import ThreadExecutor
+from backend_server.protocol.commit_messages import Outcome
 from backend_server.protocol.identity import DeviceId
-from backend_server.protocol.messages import Outcome
 from drive_kit import (
     DRIVE,
     FIRST_NODE,

@@ -14,6 +14,14 @@ from backend_server.blocks.memory import MemoryStore
 from backend_server.config import ServerConfig
 from backend_server.metadata.block_rows import mark_unstored
 from backend_server.metadata.lost_rows import LostChunk, list_lost
+from backend_server.protocol.account_messages import DriveInfo, SessionRequest
+from backend_server.protocol.commit_messages import (
+    CommitRequest,
+    CreateNode,
+    NewContent,
+    Outcome,
+    SetContent,
+)
 from backend_server.protocol.errors import ErrorCode
 from backend_server.protocol.identity import (
     DeviceId,
@@ -24,26 +32,18 @@ from backend_server.protocol.identity import (
     chunk_id_of,
 )
 from backend_server.protocol.limits import KIB, MIB
-from backend_server.protocol.messages import (
+from backend_server.protocol.transfer_messages import (
     BlockHeader,
     ChunkLength,
-    CommitRequest,
-    CreateNode,
-    DriveInfo,
     FetchGroup,
     FetchRequest,
     LostBlock,
     ManifestsRequest,
     ManifestWanted,
-    NewContent,
-    NodeKind,
-    Outcome,
-    PollRequest,
-    SessionRequest,
-    SetContent,
     UploadRequest,
     WantedChunk,
 )
+from backend_server.protocol.tree_messages import NodeKind, PollRequest
 from cache import MemoryCache
 from fakes.dirty_content import MemoryContent, overwritten, whole
 from fakes.drive_server import DRIVE_INFO, FakeServer

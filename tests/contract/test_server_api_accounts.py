@@ -7,11 +7,11 @@ from argon2 import PasswordHasher
 
 from backend_server.app import in_process_seams, open_server
 from backend_server.config import ServerConfig
+from backend_server.protocol.account_messages import DeviceInfo
 from backend_server.protocol.chunking import ChunkerParameters
+from backend_server.protocol.commit_messages import CommitRequest
 from backend_server.protocol.errors import ErrorBody, ErrorCode
-from backend_server.protocol.messages import (
-    CommitRequest,
-    DeviceInfo,
+from backend_server.protocol.transfer_messages import (
     FetchGroup,
     FetchRequest,
     ManifestsRequest,

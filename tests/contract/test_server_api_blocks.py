@@ -5,6 +5,7 @@ import os
 from backend_server.blocks.memory import MemoryStore
 from backend_server.config import ServerConfig
 from backend_server.protocol.blocks import Codec, codec_of, decode_block, encode_block
+from backend_server.protocol.encoding import decode, encode
 from backend_server.protocol.errors import ErrorCode
 from backend_server.protocol.frames import encode_frame
 from backend_server.protocol.limits import (
@@ -13,15 +14,13 @@ from backend_server.protocol.limits import (
     MIB,
     UPLOAD_LEASE_S,
 )
-from backend_server.protocol.messages import (
+from backend_server.protocol.transfer_messages import (
     BlockHeader,
     BlocksAnswer,
     FetchGroup,
     FetchRequest,
     UploadAnswer,
     WantedChunk,
-    decode,
-    encode,
 )
 from server_kit import (
     NODE,

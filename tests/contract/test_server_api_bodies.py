@@ -6,6 +6,8 @@ import pytest
 import zstandard
 
 from backend_server.protocol.blocks import encode_block
+from backend_server.protocol.commit_messages import CommitAnswer, CommitRequest
+from backend_server.protocol.encoding import decode, encode
 from backend_server.protocol.errors import ErrorCode
 from backend_server.protocol.frames import encode_frame
 from backend_server.protocol.limits import (
@@ -13,13 +15,7 @@ from backend_server.protocol.limits import (
     JSON_BODY_BYTES_MAX,
     MIB,
 )
-from backend_server.protocol.messages import (
-    ChangesPage,
-    CommitAnswer,
-    CommitRequest,
-    decode,
-    encode,
-)
+from backend_server.protocol.tree_messages import ChangesPage
 from server_kit import UNREAD_BODY, UPLOAD, World, code_of, config, prepared_config, world
 
 __all__ = ["config", "prepared_config", "world"]

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 
 import trio
 
+from backend_server.protocol.account_messages import AccountAnswer, DeviceInfo, DriveInfo
 from backend_server.protocol.blocks import (
     Block,
     decode_block,
@@ -19,6 +20,16 @@ from backend_server.protocol.blocks import (
     plaintext_length,
 )
 from backend_server.protocol.chunking import ChunkerParameters
+from backend_server.protocol.commit_messages import (
+    CommitAnswer,
+    CommitRequest,
+    CreateNode,
+    NewContent,
+    OperationAnswer,
+    Outcome,
+    SetContent,
+)
+from backend_server.protocol.encoding import encode
 from backend_server.protocol.errors import ErrorCode
 from backend_server.protocol.identity import (
     ChunkId,
@@ -40,33 +51,19 @@ from backend_server.protocol.manifests import (
     size_of,
     unpack_entries,
 )
-from backend_server.protocol.messages import (
-    AccountAnswer,
+from backend_server.protocol.transfer_messages import (
     BlockHeader,
     BlocksAnswer,
-    ChangesPage,
-    CommitAnswer,
-    CommitRequest,
-    CreateNode,
-    DeviceInfo,
-    DriveInfo,
     FetchRequest,
     LostBlock,
     LostBlocksPage,
     ManifestAnswer,
     ManifestsAnswer,
     ManifestsRequest,
-    NewContent,
-    OperationAnswer,
-    Outcome,
-    PollAnswer,
-    PollRequest,
-    QuotaState,
-    SetContent,
     UploadAnswer,
     UploadRequest,
-    encode,
 )
+from backend_server.protocol.tree_messages import ChangesPage, PollAnswer, PollRequest, QuotaState
 from mountfs.core.content import ContentSource, Manifest
 from mountfs.errors import Corruption, Offline, RequestRefused
 

@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from backend_server.protocol.identity import DriveId
-from backend_server.protocol.messages import NodeKind, NodeState
+from backend_server.protocol.tree_messages import NodeKind, NodeState
 from mountfs.state.store import StateStore
 from mountfs.vfs.attributes import Ownership
 from mountfs.vfs.file_system import DriveFileSystem

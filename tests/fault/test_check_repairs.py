@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from backend_server.protocol.messages import DentryState, NodeKind, NodeState
+from backend_server.protocol.tree_messages import DentryState, NodeKind, NodeState
 from damaged_state import (
     BLOCK,
     CHUNKS,

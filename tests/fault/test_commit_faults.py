@@ -14,7 +14,8 @@ from backend_server.metadata.errors import MetadataError, StorageFull
 from backend_server.metadata.executors import InlineExecutor
 from backend_server.metadata.group_commit import WriteJob
 from backend_server.metadata.tables import catalogue
-from backend_server.protocol.messages import CommitRequest, Outcome, UploadRequest
+from backend_server.protocol.commit_messages import CommitRequest, Outcome
+from backend_server.protocol.transfer_messages import UploadRequest
 from drive_kit import (
     DRIVE,
     FIRST_NODE,

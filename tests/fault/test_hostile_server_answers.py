@@ -15,26 +15,28 @@ import trio
 import zstandard
 from trio.testing import MockClock
 
+from backend_server.protocol.account_messages import (
+    AccountAnswer,
+    DriveInfo,
+    SessionAnswer,
+    SessionRequest,
+)
 from backend_server.protocol.chunking import ChunkerParameters
+from backend_server.protocol.commit_messages import CommitRequest
+from backend_server.protocol.encoding import encode
 from backend_server.protocol.errors import ErrorCode
 from backend_server.protocol.frames import encode_frame
 from backend_server.protocol.identity import DriveId, UploadId
 from backend_server.protocol.limits import MIB
-from backend_server.protocol.messages import (
-    AccountAnswer,
+from backend_server.protocol.transfer_messages import (
     BlockHeader,
     ChunkLength,
-    CommitRequest,
-    DriveInfo,
     FetchRequest,
     ManifestsRequest,
-    PollRequest,
-    SessionAnswer,
-    SessionRequest,
     UploadAnswer,
     UploadRequest,
-    encode,
 )
+from backend_server.protocol.tree_messages import PollRequest
 from mountfs.app.failures import message_of, remedy_of
 from mountfs.errors import Corruption, DeadlinePassed, MountError, RequestRefused, ServerBusy
 from mountfs.transport.client import ServerClient

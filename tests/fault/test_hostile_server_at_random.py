@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from trio.testing import MockClock
 
-from backend_server.protocol.messages import NodeKind
+from backend_server.protocol.tree_messages import NodeKind
 from hostile_requests import changed
 from hurried import hurried
 from lawful_tree import Tree

@@ -10,6 +10,7 @@ import trio
 from trio.testing import MockClock
 
 from backend_server.protocol.blocks import encode_block, encode_delta
+from backend_server.protocol.encoding import encode
 from backend_server.protocol.errors import ErrorCode
 from backend_server.protocol.frames import encode_frame
 from backend_server.protocol.identity import ChunkId, ManifestId, NodeId, RevisionId
@@ -23,7 +24,7 @@ from backend_server.protocol.manifests import (
     manifest_id_of,
     pack_entries,
 )
-from backend_server.protocol.messages import BlockHeader, FetchRequest, ManifestAnswer, encode
+from backend_server.protocol.transfer_messages import BlockHeader, FetchRequest, ManifestAnswer
 from cache import MemoryCache
 from fakes.drive_server import DRIVE, DRIVES, FakeServer
 from hostile_requests import lying_bomb

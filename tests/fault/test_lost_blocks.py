@@ -10,23 +10,20 @@ import pytest
 from msgspec.structs import replace
 
 from backend_server.config import ServerConfig
+from backend_server.protocol.commit_messages import NewContent, OperationAnswer, Outcome, SetContent
+from backend_server.protocol.encoding import decode
 from backend_server.protocol.errors import ErrorCode
 from backend_server.protocol.manifests import Splice, plan_splice
 from backend_server.protocol.manifests import unpack_entries as unpack
-from backend_server.protocol.messages import (
+from backend_server.protocol.transfer_messages import (
     LostBlock,
     LostBlocksPage,
     ManifestsAnswer,
     ManifestsRequest,
     ManifestWanted,
-    NewContent,
-    NodeKind,
-    OperationAnswer,
-    Outcome,
-    SetContent,
     UploadAnswer,
-    decode,
 )
+from backend_server.protocol.tree_messages import NodeKind
 from check_kit import (
     OLD_S,
     Content,

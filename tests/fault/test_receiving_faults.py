@@ -14,9 +14,10 @@ from backend_server.blocks.memory import MemoryStore
 from backend_server.config import ServerConfig
 from backend_server.metadata.block_rows import load_upload_progress
 from backend_server.protocol.blocks import decode_block
+from backend_server.protocol.encoding import decode
 from backend_server.protocol.errors import ErrorCode
 from backend_server.protocol.identity import DriveId
-from backend_server.protocol.messages import BlocksAnswer, UploadAnswer, WantedChunk, decode
+from backend_server.protocol.transfer_messages import BlocksAnswer, UploadAnswer, WantedChunk
 from server_kit import World, code_of, config, open_world, prepared_config
 
 __all__ = ["config", "prepared_config"]

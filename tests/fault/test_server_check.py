@@ -19,7 +19,9 @@ from backend_server.cli.initialise import initialise
 from backend_server.cli.main import app
 from backend_server.cli.serve_lock import serve_lock
 from backend_server.config import Flags, ServerConfig, load_config
-from backend_server.protocol.messages import ChangesPage, Outcome, decode
+from backend_server.protocol.commit_messages import Outcome
+from backend_server.protocol.encoding import decode
+from backend_server.protocol.tree_messages import ChangesPage
 from check_kit import (
     check,
     execute,

@@ -15,16 +15,11 @@ import msgspec
 import pytest
 import trio
 
+from backend_server.protocol.commit_messages import NewContent, Outcome
+from backend_server.protocol.encoding import decode
 from backend_server.protocol.errors import ErrorCode
 from backend_server.protocol.manifests import Entry, manifest_id_of, pack_entries
-from backend_server.protocol.messages import (
-    ChangesPage,
-    NewContent,
-    Outcome,
-    PollAnswer,
-    PollRequest,
-    decode,
-)
+from backend_server.protocol.tree_messages import ChangesPage, PollAnswer, PollRequest
 from harness.certificates import make_certificate
 from harness.fixtures import NewServer
 from harness.server import Account, Server

@@ -14,20 +14,16 @@ from hypothesis import strategies as st
 
 from backend_server.config import ServerConfig
 from backend_server.protocol.blocks import BlockMalformed, decode_block
+from backend_server.protocol.commit_messages import CommitAnswer, Outcome
+from backend_server.protocol.encoding import decode
 from backend_server.protocol.limits import (
     CHUNK_SIZE_BYTES_MAX,
     COMMIT_BODY_BYTES_MAX,
     KIB,
     MIB,
 )
-from backend_server.protocol.messages import (
-    ChangesPage,
-    CommitAnswer,
-    ManifestsAnswer,
-    Outcome,
-    UploadAnswer,
-    decode,
-)
+from backend_server.protocol.transfer_messages import ManifestsAnswer, UploadAnswer
+from backend_server.protocol.tree_messages import ChangesPage
 from hostile_requests import (
     Attacked,
     Call,

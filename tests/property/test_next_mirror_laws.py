@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from backend_server.protocol.identity import DriveId
-from backend_server.protocol.messages import DentryState, NodeKind, NodeState
+from backend_server.protocol.tree_messages import DentryState, NodeKind, NodeState
 from lawful_tree import Key, Tree
 from mountfs.state.next_mirror import NextMirror
 from mountfs.state.store import StateStore

@@ -8,12 +8,8 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from backend_server.protocol.messages import (
-    CommitRequest,
-    NodeKind,
-    Operation,
-    Outcome,
-)
+from backend_server.protocol.commit_messages import CommitRequest, Operation, Outcome
+from backend_server.protocol.tree_messages import NodeKind
 from drive_kit import (
     DRIVE,
     OTHER_DEVICE,

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from backend_server.protocol.messages import DentryState, NodeKind, NodeState
+from backend_server.protocol.tree_messages import DentryState, NodeKind, NodeState
 from lawful_tree import Key, Tree
 from mountfs.core.tree_laws import find_broken_law
 

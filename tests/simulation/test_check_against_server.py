@@ -12,7 +12,7 @@ import trio
 from trio.testing import MockClock
 
 from backend_server.protocol.identity import DriveId
-from backend_server.protocol.messages import ChangesPage
+from backend_server.protocol.tree_messages import ChangesPage
 from mountfs.app.check import check_drive, inspect_drive
 from mountfs.app.check_access import Reached
 from mountfs.app.check_repair import repair_drive

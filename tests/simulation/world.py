@@ -26,7 +26,9 @@ from backend_server.domain.caller import Caller as ServerCaller
 from backend_server.metadata.connections import Connections
 from backend_server.metadata.executors import Executor, InlineExecutor
 from backend_server.metadata.tables import revisions
+from backend_server.protocol.account_messages import DriveInfo, SessionRequest
 from backend_server.protocol.blocks import Block, decode_block, encode_block
+from backend_server.protocol.commit_messages import InlineBlock, NewContent
 from backend_server.protocol.identity import (
     UPLOAD_ID_BYTES,
     ChunkId,
@@ -39,15 +41,11 @@ from backend_server.protocol.identity import (
 )
 from backend_server.protocol.limits import DEFAULT_QUOTA_BYTES
 from backend_server.protocol.manifests import Entry, manifest_id_of, pack_entries
-from backend_server.protocol.messages import (
+from backend_server.protocol.transfer_messages import (
     BlockHeader,
     ChunkLength,
-    DriveInfo,
     FetchGroup,
     FetchRequest,
-    InlineBlock,
-    NewContent,
-    SessionRequest,
     UploadRequest,
     WantedChunk,
 )
@@ -129,7 +127,7 @@ class SmallContents:
         self, drive_id: str, node_id: int, revision: int, manifest_id: bytes, embedded: bytes
     ) -> Manifest:
         from backend_server.protocol.manifests import unpack_entries
-        from backend_server.protocol.messages import ManifestsRequest, ManifestWanted
+        from backend_server.protocol.transfer_messages import ManifestsRequest, ManifestWanted
 
         if not embedded and manifest_id:
             answer = await self._client.fetch_manifests(

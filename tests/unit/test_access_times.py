@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from backend_server.protocol.identity import DriveId
-from backend_server.protocol.messages import NodeKind, NodeState
+from backend_server.protocol.tree_messages import NodeKind, NodeState
 from mountfs.state.access_times import DAY_NS, REMEMBERED_MAX, AccessTimes, is_due
 from mountfs.state.store import StateStore
 

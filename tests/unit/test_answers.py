@@ -5,16 +5,10 @@ from collections.abc import Callable
 import pytest
 
 from backend_server.protocol.answers import check_lost_blocks, check_page
+from backend_server.protocol.encoding import MessageMalformed
 from backend_server.protocol.extended_attributes import pack_xattrs
-from backend_server.protocol.messages import (
-    ChangesPage,
-    LostBlock,
-    LostBlocksPage,
-    MessageMalformed,
-    NodeKind,
-    NodeState,
-    QuotaState,
-)
+from backend_server.protocol.transfer_messages import LostBlock, LostBlocksPage
+from backend_server.protocol.tree_messages import ChangesPage, NodeKind, NodeState, QuotaState
 
 CHUNK = b"c" * 32
 

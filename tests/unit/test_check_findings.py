@@ -49,7 +49,7 @@ from backend_server.protocol.manifests import (
     pack_entries,
     segment_id_of,
 )
-from backend_server.protocol.messages import NodeKind
+from backend_server.protocol.tree_messages import NodeKind
 
 DRIVE = "00000000000000aa"
 CHUNK = b"c" * 32

@@ -9,7 +9,7 @@ import trio
 import trio.testing
 
 from backend_server.protocol.identity import DriveId
-from backend_server.protocol.messages import NodeKind, NodeState
+from backend_server.protocol.tree_messages import NodeKind, NodeState
 from mountfs.app.close_to_open import CATCH_UP_S, CloseToOpenFileSystem
 from mountfs.state.store import StateStore
 from mountfs.vfs.attributes import Ownership

@@ -10,6 +10,14 @@ from sqlalchemy import Connection
 from backend_server.domain.refusals import Refusal
 from backend_server.metadata.tables import manifests, operation_answers, segments
 from backend_server.protocol.blocks import encode_block, encode_delta
+from backend_server.protocol.commit_messages import (
+    CommitRequest,
+    InlineBlock,
+    NewContent,
+    Operation,
+    OperationAnswer,
+    Outcome,
+)
 from backend_server.protocol.errors import ErrorCode
 from backend_server.protocol.identity import ChunkId, chunk_id_of
 from backend_server.protocol.manifests import (
@@ -21,18 +29,12 @@ from backend_server.protocol.manifests import (
     plan_splice,
     size_of,
 )
-from backend_server.protocol.messages import (
-    CommitRequest,
-    InlineBlock,
+from backend_server.protocol.transfer_messages import (
     ManifestsRequest,
     ManifestWanted,
-    NewContent,
-    NodeState,
-    Operation,
-    OperationAnswer,
-    Outcome,
     UploadRequest,
 )
+from backend_server.protocol.tree_messages import NodeState
 from drive_kit import (
     CHUNK_KEY,
     DRIVE,

@@ -2,14 +2,14 @@
 
 from collections.abc import Iterable
 
-from backend_server.protocol.messages import (
+from backend_server.protocol.commit_messages import (
     CreateNode,
     NewContent,
-    NodeKind,
     PlaceNodes,
     SetAttributes,
     SetContent,
 )
+from backend_server.protocol.tree_messages import NodeKind
 from mountfs.core.commit_plan import (
     DentryRow,
     LocalState,

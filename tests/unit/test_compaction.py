@@ -3,8 +3,9 @@
 import pytest
 
 from backend_server.domain.refusals import Refusal
+from backend_server.protocol.commit_messages import Outcome
 from backend_server.protocol.errors import ErrorCode
-from backend_server.protocol.messages import NodeKind, Outcome, PollAnswer, PollRequest
+from backend_server.protocol.tree_messages import NodeKind, PollAnswer, PollRequest
 from backend_server.services.compact_journal import TOMBSTONE_KEEP_MS
 from drive_kit import DRIVE, FIRST_NODE, OWNER, DriveKit, create, folder, open_drive, place
 

@@ -11,7 +11,7 @@ import trio.testing
 from backend_server.protocol.blocks import Block
 from backend_server.protocol.identity import DriveId, UploadId
 from backend_server.protocol.limits import KIB, MIB
-from backend_server.protocol.messages import BlockHeader, BlocksAnswer
+from backend_server.protocol.transfer_messages import BlockHeader, BlocksAnswer
 from cache import MemoryCache
 from fakes.dirty_content import MemoryContent, overwritten, whole
 from fakes.drive_server import DRIVE, DRIVES, FakeServer

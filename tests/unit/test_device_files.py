@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from backend_server.protocol.account_messages import DriveInfo
 from backend_server.protocol.chunking import ChunkerParameters
-from backend_server.protocol.messages import DriveInfo
 from mountfs.app.device import (
     KEY_BYTES,
     DeviceRecord,

@@ -8,7 +8,7 @@ from backend_server.metadata.epoch_rows import load_ended_epochs
 from backend_server.protocol.errors import ErrorCode
 from backend_server.protocol.identity import Sequence
 from backend_server.protocol.lost_past import LostPast
-from backend_server.protocol.messages import NodeKind
+from backend_server.protocol.tree_messages import NodeKind
 from backend_server.services.begin_epoch import BeginEpochs, begin_epoch
 from drive_kit import DRIVE, FIRST_NODE, OWNER, DriveKit, create, open_drive, place
 

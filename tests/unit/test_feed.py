@@ -14,7 +14,7 @@ from backend_server.metadata.tables import drives
 from backend_server.notify.change_hub import ChangeHub, HubFull
 from backend_server.protocol.errors import ErrorCode
 from backend_server.protocol.identity import DriveId, Sequence
-from backend_server.protocol.messages import NodeKind, PollAnswer, PollRequest
+from backend_server.protocol.tree_messages import NodeKind, PollAnswer, PollRequest
 from drive_kit import (
     CURSOR_KEY,
     DRIVE,

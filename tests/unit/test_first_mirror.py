@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from backend_server.protocol.identity import DriveId
-from backend_server.protocol.messages import (
+from backend_server.protocol.tree_messages import (
     ChangesPage,
     DentryState,
     NodeKind,

@@ -7,7 +7,7 @@ import trio
 from trio.testing import MockClock
 
 from backend_server.protocol.identity import DriveId
-from backend_server.protocol.messages import PollAnswer, PollRequest
+from backend_server.protocol.tree_messages import PollAnswer, PollRequest
 from mountfs.errors import Offline
 from mountfs.sync.backoff import BACKOFF_MAX_S, BACKOFF_MIN_S
 from mountfs.sync.follower import Follower

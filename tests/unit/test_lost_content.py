@@ -4,10 +4,10 @@ import pytest
 
 from backend_server.domain.proposals import NewManifest, Proposal, decide_content
 from backend_server.domain.verdicts import Content, Rejection
+from backend_server.protocol.commit_messages import Outcome
 from backend_server.protocol.errors import ErrorCode
 from backend_server.protocol.identity import ChunkId, ManifestId
 from backend_server.protocol.manifests import Entry
-from backend_server.protocol.messages import Outcome
 
 LOST, OTHER = ChunkId(b"l" * 32), ChunkId(b"o" * 32)
 KNOWN, NEW = ManifestId(b"k" * 32), ManifestId(b"n" * 32)

@@ -13,7 +13,7 @@ import trio
 
 from backend_server.protocol.identity import DriveId
 from backend_server.protocol.limits import MIB
-from backend_server.protocol.messages import (
+from backend_server.protocol.tree_messages import (
     ChangesPage,
     DentryState,
     NodeKind,

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from backend_server.protocol.limits import LINKS_MAX
-from backend_server.protocol.messages import DentryState, NodeKind, NodeState
+from backend_server.protocol.tree_messages import DentryState, NodeKind, NodeState
 from fakes.surroundings import lonely_file_system
 from mountfs.errors import TooManyLinks
 from mountfs.vfs.file_system import DriveFileSystem

@@ -10,7 +10,7 @@ from trio.testing import MockClock
 
 from backend_server.protocol.identity import DriveId, ManifestId
 from backend_server.protocol.manifests import Entry
-from backend_server.protocol.messages import DentryState, NodeKind, NodeState
+from backend_server.protocol.tree_messages import DentryState, NodeKind, NodeState
 from fakes.surroundings import DeafKernel
 from mountfs.core.content import ContentSource, Manifest
 from mountfs.errors import DeadlinePassed

@@ -8,11 +8,12 @@ import pytest
 from backend_server.domain.receiving import UNANNOUNCED_BYTES_MAX, UploadStanding, check_receipt
 from backend_server.domain.refusals import Refusal
 from backend_server.protocol.blocks import encode_block, encode_delta
+from backend_server.protocol.encoding import encode
 from backend_server.protocol.errors import ErrorCode
 from backend_server.protocol.frames import encode_frame
 from backend_server.protocol.identity import ChunkId, DeviceId, DriveId, chunk_id_of
 from backend_server.protocol.limits import CHUNK_SIZE_BYTES_MAX, MIB
-from backend_server.protocol.messages import BlockHeader, encode
+from backend_server.protocol.transfer_messages import BlockHeader
 from backend_server.services.block_arrival import (
     GROUP_WEIGHT_BYTES,
     Frame,

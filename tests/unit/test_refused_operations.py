@@ -1,7 +1,8 @@
 """What a log says of an operation that the server refused."""
 
+from backend_server.protocol.commit_messages import CreateNode
 from backend_server.protocol.errors import ErrorCode
-from backend_server.protocol.messages import CreateNode, NodeKind
+from backend_server.protocol.tree_messages import NodeKind
 from mountfs.sync.settle import RefusedNode
 
 MADE = CreateNode(

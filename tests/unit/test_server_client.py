@@ -14,23 +14,22 @@ import trio.testing
 import zstandard
 from trio.testing import MockClock
 
+from backend_server.protocol.account_messages import SessionRequest
 from backend_server.protocol.blocks import Block
+from backend_server.protocol.commit_messages import CommitRequest
+from backend_server.protocol.encoding import decode, encode
 from backend_server.protocol.errors import ErrorBody, ErrorCode
 from backend_server.protocol.frames import encode_frame
 from backend_server.protocol.identity import DriveId, UploadId
 from backend_server.protocol.limits import POLL_CLIENT_TIMEOUT_S
-from backend_server.protocol.messages import (
+from backend_server.protocol.transfer_messages import (
     BlockHeader,
     BlocksAnswer,
     ChunkLength,
-    CommitRequest,
     FetchRequest,
-    PollRequest,
-    SessionRequest,
     UploadRequest,
-    decode,
-    encode,
 )
+from backend_server.protocol.tree_messages import PollRequest
 from harness.certificates import make_certificate
 from harness.relay import free_port
 from mountfs.errors import Corruption, DeadlinePassed, Offline, ServerBusy, SetupError

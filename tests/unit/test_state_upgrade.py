@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from backend_server.protocol.identity import DriveId
-from backend_server.protocol.messages import DentryState, NodeKind, NodeState
+from backend_server.protocol.tree_messages import DentryState, NodeKind, NodeState
 from mountfs.errors import SetupError
 from mountfs.state.database import Database
 from mountfs.state.store import StateStore

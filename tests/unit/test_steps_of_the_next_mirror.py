@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from backend_server.protocol.identity import DriveId
-from backend_server.protocol.messages import DentryState, NodeKind, NodeState
+from backend_server.protocol.tree_messages import DentryState, NodeKind, NodeState
 from mountfs.state.next_mirror import ROWS_AT_ONCE
 from mountfs.state.store import StateStore
 

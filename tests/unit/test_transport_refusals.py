@@ -7,8 +7,8 @@ import msgspec
 import pytest
 import trio
 
+from backend_server.protocol.encoding import MessageMalformed
 from backend_server.protocol.errors import HTTP_STATUS, ErrorBody, ErrorCode
-from backend_server.protocol.messages import MessageMalformed
 from mountfs.errors import (
     Corruption,
     CursorReset,

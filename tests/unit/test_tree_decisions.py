@@ -21,18 +21,17 @@ from backend_server.domain.verdicts import (
     Verdict,
     refused,
 )
-from backend_server.protocol.errors import ErrorCode
-from backend_server.protocol.identity import ManifestId
-from backend_server.protocol.messages import (
+from backend_server.protocol.commit_messages import (
     CreateNode,
     DentryChange,
-    DentryState,
     KnownHead,
     NewContent,
-    NodeKind,
     Operation,
     PlaceNodes,
 )
+from backend_server.protocol.errors import ErrorCode
+from backend_server.protocol.identity import ManifestId
+from backend_server.protocol.tree_messages import DentryState, NodeKind
 from drive_kit import create, folder, inline_content, place, set_attributes, set_content
 
 NEXT = 100

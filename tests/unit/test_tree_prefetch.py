@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from backend_server.protocol.limits import INLINE_CONTENT_BYTES_MAX
-from backend_server.protocol.messages import NodeKind
+from backend_server.protocol.tree_messages import NodeKind
 from mountfs.state.overlay import Source
 from mountfs.state.records import NodeRecord
 from mountfs.vfs.prefetch import (

@@ -5,7 +5,7 @@ from trio.testing import MockClock, wait_all_tasks_blocked
 
 from backend_server.protocol.identity import ChunkId
 from backend_server.protocol.manifests import Entry
-from backend_server.protocol.messages import UploadRequest
+from backend_server.protocol.transfer_messages import UploadRequest
 from fakes.drive_server import DRIVE, FakeServer
 from mountfs.blocks.announcer import PAUSE_S, QUICK_S, Announcer
 

@@ -9,10 +9,12 @@ from backend_server.domain.caller import Caller
 from backend_server.domain.refusals import Refusal
 from backend_server.domain.uploads import Sending, decide_allowance
 from backend_server.metadata.tables import upload_chunks, uploads
+from backend_server.protocol.commit_messages import Outcome
 from backend_server.protocol.errors import ErrorCode
 from backend_server.protocol.identity import chunk_id_of
 from backend_server.protocol.limits import FILE_SIZE_BYTES_MAX, UPLOAD_LEASE_S
-from backend_server.protocol.messages import ChunkLength, Outcome, QuotaState, UploadRequest
+from backend_server.protocol.transfer_messages import ChunkLength, UploadRequest
+from backend_server.protocol.tree_messages import QuotaState
 from backend_server.services.reap_uploads import ReapUploads
 from drive_kit import (
     CHUNK_KEY,

@@ -24,7 +24,7 @@ from backend_server.metadata.tree_check_rows import (
 )
 from backend_server.metadata.tree_repair_rows import repair_names
 from backend_server.protocol.identity import DriveId
-from backend_server.protocol.messages import NodeKind
+from backend_server.protocol.tree_messages import NodeKind
 
 REPAIRED_AT_ONCE_MAX: Final = 5000
 """Faults that one transaction sets right; what is beyond is looked for again."""
