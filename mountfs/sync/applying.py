@@ -4,7 +4,7 @@ Only what was changed here is looked at, however much was brought: for everythin
 word is all there is.
 """
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence, Set
 from dataclasses import dataclass
 
 from backend_server.protocol.commit_messages import OperationAnswer
@@ -20,7 +20,12 @@ from mountfs.sync.conflict_copies import ConflictCopies
 from mountfs.sync.offers import make_offers
 from mountfs.sync.rebase import Rebase
 from mountfs.sync.revival import remember_before
-from mountfs.sync.settle import Settlement, find_broken_promise, without_lost
+from mountfs.sync.settle import (
+    Settlement,
+    find_broken_promise,
+    find_made_and_removed,
+    without_lost,
+)
 from mountfs.sync.successions import apply_successions
 
 
@@ -80,7 +85,13 @@ def apply(
     Raises:
         Corruption: What was pulled lacks what was answered. Nothing was done.
     """
+    gone: Set[int] = frozenset()
     if answers is not None:
+        gone = find_made_and_removed(
+            state.batches.in_flight,
+            answers,
+            lambda node_id: node_id in arrival or state.mirror.node(node_id) is not None,
+        )
         answers = _true_answers(state, arrival, answers)
     arrival.note_seen()
     view = ViewChanges()
@@ -90,10 +101,10 @@ def apply(
         if arrival.lost_past is not None:
             state.add_lost_past(arrival.lost_past)
         met = arrival.met()
-        met.removed -= made_again
+        met.removed = (met.removed | gone) - made_again
         before = remember_before(state, met.removed)
         if answers is not None:
-            settlement.run(state.batches.in_flight, answers)
+            settlement.run(state.batches.in_flight, answers, gone=gone)
             state.batches.forget()
         # What was saved here over an old file meets what others made of the same file.
         apply_successions(state, left_alone=settlement.applied_nodes)

@@ -4,7 +4,7 @@ Part of the transaction that applies the feed behind them: an applied operation'
 changes exactly when the mirror shows what they said.
 """
 
-from collections.abc import Container, Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence, Set
 from typing import NamedTuple
 
 import msgspec
@@ -78,6 +78,29 @@ def find_broken_promise(
     return None
 
 
+def find_made_and_removed(
+    sent: Sequence[SentOperation],
+    answers: Mapping[int, OperationAnswer],
+    is_known: Callable[[int], bool],
+) -> set[int]:
+    """Return the nodes that an earlier batch made, and others removed, unseen from here. Pure.
+
+    The answer to that batch never came, and neither did the removal (a snapshot has none): all that
+    is known is that the id was taken, by nothing that is there.
+
+    Args:
+        is_known: Whether the server has a node, as of the feed.
+    """
+    return {
+        each.operation.node_id
+        for each in sent
+        if isinstance(each.operation, CreateNode)
+        and (answer := answers.get(each.operation.number)) is not None
+        and answer.code is ErrorCode.NODE_ID_TAKEN
+        and not is_known(each.operation.node_id)
+    }
+
+
 class RefusedNode(NamedTuple):
     """A node that an operation was refused for."""
 
@@ -112,7 +135,18 @@ class Settlement:
         """Renames and removals that the server could not make in the order sent."""
         self.parked: list[RefusedNode] = []
 
-    def run(self, sent: Sequence[SentOperation], answers: Mapping[int, OperationAnswer]) -> None:
+    def run(
+        self,
+        sent: Sequence[SentOperation],
+        answers: Mapping[int, OperationAnswer],
+        *,
+        gone: Set[int] = frozenset(),
+    ) -> None:
+        """Settle what was answered.
+
+        Args:
+            gone: Made and removed, see `find_made_and_removed`: no refusal to be told.
+        """
         changes = self._state.changes
         for operation in sent:
             answer = answers.get(operation.operation.number)
@@ -125,7 +159,8 @@ class Settlement:
                 case Outcome.MISSING:
                     self.missing_nodes |= set(_nodes_of(operation))
                 case Outcome.REFUSED:
-                    self._refused(operation, answer)
+                    if not gone >= set(_nodes_of(operation)):
+                        self._refused(operation, answer)
                 case Outcome.STALE | Outcome.SKIPPED:
                     pass  # the feed tells what is there now; what still differs is planned again
         keys, nodes = set(changes.in_flight_dentries), set(changes.in_flight_nodes)

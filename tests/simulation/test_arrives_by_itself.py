@@ -11,11 +11,13 @@ import pytest
 import trio
 from trio.testing import MockClock
 
+from backend_server.services.compact_journal import CompactJournal
 from mountfs.core.deferral import BURST_MAX_S, VACATED_S
 from simulation.world import Device, World, open_world
 
 LATEST_S = BURST_MAX_S + VACATED_S + 1.0
 """A burst at its longest, a name that may get a new file, and the way."""
+_LATER_MS = 1_900_000_000_000
 
 Call = Callable[[Device], Awaitable[None]]
 
@@ -92,10 +94,12 @@ async def test_a_call_alone_arrives_that_was_made_offline(
     assert await _shown(there) == await _shown(here)
 
 
+@pytest.mark.parametrize("is_forgotten", [False, True])
 @pytest.mark.parametrize("name", ["a file", "a folder"])
 async def test_what_was_made_and_removed_elsewhere_before_the_answer_came_is_no_work_left(
-    autojump_clock: MockClock, world: World, name: str
+    autojump_clock: MockClock, world: World, name: str, *, is_forgotten: bool
 ) -> None:
+    """`is_forgotten`: the server keeps no record of the removal; only the node's id stays taken."""
     here, there = await world.device("here"), await world.device("there")
     await world.quiet()
     here.transport.lose_answers = 1000
@@ -106,6 +110,9 @@ async def test_what_was_made_and_removed_elsewhere_before_the_answer_came_is_no_
     assert list(await there.tree()) == [name], "it was made, and only the answer is lost"
     await (there.rmdir(name) if name == "a folder" else there.unlink(name))
     await there.sync.sync_now()
+    if is_forgotten:
+        compact = CompactJournal(world.server.database, clock_ms=lambda: _LATER_MS, keep_ms=0)
+        assert await compact()
     # Thrown out, so that nobody knows any more what it sent; it logs in as another device.
     await here.kill()
     here.forget_login()

@@ -83,6 +83,8 @@ class Work:
         text = b"".join(lines)
         if self._chance.random() < 0.3:
             await device.write(path + ".tmp", text)
+            # Where the disk is nearly full that took time, and others' lines came.
+            self.given_up |= await self._seen(device, path) - set(lines)
             await device.rename(path + ".tmp", path)
         else:
             await self._put(device, path, text, {*lines, *replaced})
@@ -120,9 +122,9 @@ class Work:
 
     async def _save_by_rename(self, device: Device) -> None:
         path, token = self._path(), self._token(device)
-        old = await self._seen(device, path)
         await device.write(path + ".tmp", token)
         self.written.add(token)
+        old = await self._seen(device, path)
         await device.rename(path + ".tmp", path)
         self.given_up |= old
 
