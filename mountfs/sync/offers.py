@@ -58,8 +58,11 @@ async def plan_offers(
             if offer.has_content and source and not await _is_whole(state, contents, source):
                 lacking_count += 1
                 if lacking_count <= _NAMED_MAX:
-                    _log.warning("the server lost a file that is not whole here",
-                                 node_id=record.node_id, size_bytes=record.size_bytes)  # fmt: skip
+                    _log.warning(
+                        "the server lost a file that is not whole here",
+                        path=state.tree.path_of(record.node_id).decode(errors="backslashreplace"),
+                        size_bytes=record.size_bytes,
+                    )
                 if offer.is_made_again or offer.attributes_version is None:
                     continue
                 offer = offer._replace(has_content=False, expected_revision=None)
