@@ -8,7 +8,6 @@ platter (`fsync`).
 import logging
 import os
 from collections.abc import Callable, Iterator, Sequence
-from math import inf
 from typing import Final, Protocol
 
 import trio
@@ -44,8 +43,10 @@ from mountfs.vfs.interface import (
     OpenedFile,
     Statistics,
 )
+from mountfs.vfs.kernel_memory import tell_kernel
 from mountfs.vfs.listing import Listing
 from mountfs.vfs.names import Names
+from mountfs.vfs.open_file import OpenFile
 from mountfs.vfs.prefetch import TreePrefetch
 from mountfs.vfs.space import Space
 from mountfs.vfs.stamps import nearest_kept_ns
@@ -67,25 +68,6 @@ class ContentAccess(Protocol):
     def open_reader(self) -> CleanReader:
         """Return a reader for one handle, which follows its offsets to read ahead."""
         ...
-
-
-class OpenFile:
-    __slots__ = (
-        "given_up_at_s", "inode", "is_append", "is_noticed", "is_privileged", "is_reader",
-        "is_writer", "reader",
-    )  # fmt: skip
-
-    def __init__(self, inode: Inode, flags: int, caller: Caller, reader: CleanReader) -> None:
-        access = flags & os.O_ACCMODE
-        self.inode = inode
-        self.is_reader = access in (os.O_RDONLY, os.O_RDWR)
-        self.is_writer = access in (os.O_WRONLY, os.O_RDWR)
-        self.is_append = bool(flags & os.O_APPEND)
-        self.is_noticed = not flags & os.O_NOATIME
-        self.is_privileged = caller.is_privileged
-        self.reader = reader
-        self.given_up_at_s = -inf
-        """When a read last waited for the server in vain, in trio's time."""
 
 
 class DriveFileSystem(Names):
@@ -287,29 +269,7 @@ class DriveFileSystem(Names):
     def apply_view_changes(self, changes: ViewChanges) -> None:
         """Tell the kernel what changed without its doing. Publishes nothing itself: the tree is
         already as the changes say. No checkpoint."""
-        if changes.is_layer_shown:
-            # Told one by one in a moment. Until then: who has a file open must not write over
-            # bytes that it never saw; who opens one is told then (`_opened`).
-            for inode in self.table.open_inodes():
-                if self.state.mirror.layer_brings_content(self.node_of(Inode(inode))):
-                    self.table.content_changed(inode)
-                    self.kernel.invalidate_content(Inode(inode))
-        for parent, name in changes.dentries:
-            parent_inode = self.inode_of(parent)
-            if self.table.is_known(parent_inode) or parent_inode == 1:
-                self.kernel.invalidate_entry(parent_inode, name)
-                self.kernel.invalidate_attributes(parent_inode)
-        for node_id in changes.contents:
-            inode = self.inode_of(node_id)
-            self.table.content_changed(inode)
-            if self.table.is_known(inode):
-                self.kernel.invalidate_content(inode)
-        for node_id in changes.attributes - changes.contents:
-            inode = self.inode_of(node_id)
-            if self.table.is_known(inode) or inode == 1:
-                self.kernel.invalidate_attributes(inode)
-        for node_id in changes.removed:
-            self.let_go(Inode(self.state.inodes.inode_of(node_id)))
+        tell_kernel(self, self.kernel, changes)
 
     @property
     def open_files_count(self) -> int:
