@@ -180,7 +180,10 @@ class Uploader:
             content.size_bytes,
         )
         if content.size_bytes > INLINE_CONTENT_BYTES_MAX:
-            return await self._send_large(content, trust, choice, upload_id, is_retry=is_retry)
+            head = next((each for each in similar if each.node_id == content.node_id), kept_base)
+            return await self._send_large(
+                content, head, trust, choice, upload_id, is_retry=is_retry
+            )
         stats = SendStats()
         told = inline_content(
             await read_whole(content, self._reader),
@@ -196,12 +199,14 @@ class Uploader:
     async def _send_large(
         self,
         content: DirtyContent,
+        head: ContentSource | None,
         trust: Trust,
         choice: DeltaChoice,
         upload_id: UploadId,
         *,
         is_retry: bool,
     ) -> SentContent:
+        """Send what does not fit into a commit. `head` is what it replaces, as far as known."""
         base = content.base.manifest if content.base is not None else None
         steps = plan_delta(
             base,
@@ -215,7 +220,7 @@ class Uploader:
             upload_id=upload_id,
             node_id=content.node_id,
             base_revision=kept_base.revision if kept_base is not None else 0,
-            growth_bytes=max(growth_bytes(kept_base and kept_base.manifest, steps), 0),
+            growth_bytes=max(growth_bytes(head and head.manifest, steps), 0),
             chunks=[],
             new_bytes_max=min(stretched_bytes(steps), FILE_SIZE_BYTES_MAX),
         )

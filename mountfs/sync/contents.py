@@ -288,7 +288,8 @@ class Contents:
         base = await self._sender.source(overlay.source) if overlay.source else None
         similar = []
         head = state.mirror.node(overlay.node_id)
-        if head is not None and head.size_bytes and base is None:
+        is_base_kept = base is None or not state.has_lost(base.revision)
+        if head is not None and head.size_bytes and (base is None or not is_base_kept):
             old = Source(
                 head.node_id, head.revision, head.manifest_id, head.entries, head.size_bytes
             )
@@ -298,7 +299,7 @@ class Contents:
         content = FrozenContent(
             state.drive_id, overlay, state.overlays, state.staging, base,
             generations_count=len(job.generation_ids),
-            is_base_kept=base is None or not state.has_lost(base.revision),
+            is_base_kept=is_base_kept,
         )  # fmt: skip
         broken_off = self._broken_off.pop(overlay, None)
         upload_id = broken_off or self._sender.new_upload_id()
