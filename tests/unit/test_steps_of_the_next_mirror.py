@@ -81,3 +81,17 @@ def test_the_removal_of_a_folder_of_many_names(state: StateStore, left_count: in
     if not left_count:
         steps = state.next_mirror.broken_laws(is_mirror_sound=True)
         assert longest_step(state, steps) < INSTRUCTIONS_A_ROW
+
+
+@pytest.mark.parametrize("left_count", [0, 1])
+def test_the_removal_of_a_file_of_many_names(state: StateStore, left_count: int) -> None:
+    nodes, names = folder_of(1)
+    names += [DentryState(2, b"link %06d" % nth, 10, 1) for nth in range(MANY)]
+    state.mirror.apply(nodes, names)
+    gone = [DentryState(each.parent, each.name, 0, 2) for each in names[1:]]
+    finish(state.next_mirror.add([NodeState(10, 2, NodeKind.REMOVED)], gone[left_count:]))
+    laws = list(state.next_mirror.broken_laws(is_mirror_sound=True))
+    assert ("a name leads to what was removed" in laws) == (left_count > 0)
+    if not left_count:
+        steps = state.next_mirror.broken_laws(is_mirror_sound=True)
+        assert longest_step(state, steps) < INSTRUCTIONS_A_ROW
