@@ -21,7 +21,9 @@ from typing import Final
 from backend_server.protocol.messages import DentryState, NodeKind, NodeState
 from mountfs.errors import LocalStorageBroken, LocalStorageFull
 from mountfs.state.database import Database
+from mountfs.state.meeting import Meeting
 from mountfs.state.mirror import NODE_COLUMNS, Key, Mirror
+from mountfs.state.recent_changes import RecentChanges
 from mountfs.state.records import NodeRecord, record_of
 from mountfs.state.slices import SLICE_OF_NAMES, Slices
 from mountfs.state.staging import FREE_BYTES_MIN as FREE_BYTES_OF_PROGRAMS
@@ -309,6 +311,12 @@ class NextMirror:
             f"SELECT {NODE_COLUMNS} FROM next_node WHERE node_id = ?", (node_id,)
         ).fetchone()
         return None if row is None else NodeRecord._make(row)
+
+    def meeting(self, recent: RecentChanges, *, is_snapshot: bool) -> Meeting:
+        """Return what finds where these rows meet changes made here."""
+        return Meeting(
+            self._database, recent, rows_at_once=self._rows_at_once, is_snapshot=is_snapshot
+        )
 
     def dentry(self, key: Key) -> int | None:
         """Return the node that was gathered of a name (0: none); None for nothing."""

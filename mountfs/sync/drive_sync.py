@@ -21,6 +21,7 @@ from mountfs.errors import MountError, NotLoggedIn, Refused, Unavailable
 from mountfs.state.store import StateStore
 from mountfs.state.view_changes import ViewChanges
 from mountfs.sync.applying import Applied, apply, contents_in_doubt
+from mountfs.sync.arrivals import Arrival
 from mountfs.sync.backoff import BACKOFF_MAX_S, backoff_s
 from mountfs.sync.burst import Burst
 from mountfs.sync.conflict_copies import ConflictCopies
@@ -229,9 +230,26 @@ class DriveSync:
             self._is_remote_ahead = True
             raise
         self._set_online(True)  # before anybody hears of what came
-        await self._contents.make_known(contents_in_doubt(self._state, arrival, answers))
+        with self._state.recent.noted():
+            await arrival.meet()
+            in_doubt = contents_in_doubt(self._state, arrival.met(), answers)
+            await self._contents.make_known(in_doubt)
+            await arrival.meet()
+            applied = self._apply(arrival, answers)
+        self._after_apply(applied, is_settled=answers is not None)
+        self.has_mirror.set()
+        await move_into_mirror(
+            self._state, self._on_view_changes, applied.settlement.applied_revisions
+        )
+        self._pulls_applied = number
+        self._end_pull()
+        if answers is not None:
+            await self._mind_fruitless(answers)
+
+    def _apply(self, arrival: Arrival, answers: dict[int, OperationAnswer] | None) -> Applied:
+        assert self._contents is not None
         try:
-            applied = apply(
+            return apply(
                 self._state,
                 arrival,
                 answers,
@@ -246,15 +264,6 @@ class DriveSync:
             mark_in_flight(self._state)
             self._is_remote_ahead = True
             raise
-        self._after_apply(applied, is_settled=answers is not None)
-        self.has_mirror.set()
-        await move_into_mirror(
-            self._state, self._on_view_changes, applied.settlement.applied_revisions
-        )
-        self._pulls_applied = number
-        self._end_pull()
-        if answers is not None:
-            await self._mind_fruitless(answers)
 
     async def _mind_fruitless(self, answers: dict[int, OperationAnswer]) -> None:
         """A server that makes nothing of batch after batch is not to be asked in a hot loop."""
