@@ -21,7 +21,9 @@ from typing import Final
 from backend_server.protocol.tree_messages import DentryState, NodeKind, NodeState
 from mountfs.errors import LocalStorageBroken, LocalStorageFull
 from mountfs.state.database import Database
+from mountfs.state.meeting import Meeting
 from mountfs.state.mirror import NODE_COLUMNS, Key, Mirror
+from mountfs.state.recent_changes import RecentChanges
 from mountfs.state.records import NodeRecord, record_of
 from mountfs.state.slices import SLICE_OF_NAMES, Slices
 from mountfs.state.staging import FREE_BYTES_MIN as FREE_BYTES_OF_PROGRAMS
@@ -39,6 +41,23 @@ _MARKS: Final = ",".join("?" * len(NodeRecord._fields))
 _COLUMNS_OF_NODE: Final = ", ".join(f"node.{column}" for column in NodeRecord._fields)
 _COLUMNS_OF_NEXT: Final = ", ".join(f"next_node.{column}" for column in NodeRecord._fields)
 _AS_REMOVED: Final = NODE_COLUMNS.replace("kind,", "0,")
+
+_BEFORE_ALL: Final[Key] = (-(1 << 63), b"")
+_LEADS_TO_REMOVED: Final = "a name leads to what was removed"
+_LEFT_BEHIND: Final = tuple(
+    (
+        "SELECT parent, name, EXISTS (SELECT 1 FROM next_dentry AS n WHERE "
+        "n.parent = dentry.parent AND n.name = dentry.name) FROM dentry "
+        f"WHERE {behind} ORDER BY parent, name LIMIT ?4",
+        law,
+    )
+    for behind, law in (
+        ("node_id = ?1 AND (parent, name) > (?2, ?3)", _LEADS_TO_REMOVED),
+        ("parent = ?1 AND name > ?3", "a folder was removed with what is in it"),
+    )
+)
+"""Names of a removed node, and in it, behind a key, and whether they were brought; which law is
+broken if they were not."""
 
 
 @dataclass(slots=True)
@@ -182,7 +201,7 @@ class NextMirror:
         """
         for after, last in self._slices.of_nodes("next_node"):
             yield self._broken_by_nodes(after, last, is_mirror_sound=is_mirror_sound)
-            yield from self._broken_by_contents(after, last)
+            yield from self._broken_by_removals(after, last)
         sound: set[int] = {1}
         for first, end in self._slices.of_names("next_dentry"):
             yield self._broken_by_names(first, end, sound)
@@ -201,43 +220,38 @@ class NextMirror:
             ).fetchone()
         ):
             return "a node became one of another kind"
-        gone = "next_node WHERE node_id > ?1 AND node_id <= ?2 AND NOT kind"
         if execute(
-            f"SELECT 1 FROM next_dentry WHERE node_id IN (SELECT node_id FROM {gone}) AND node_id "
-            f"UNION ALL SELECT 1 FROM dentry WHERE node_id IN (SELECT node_id FROM {gone}) AND "
-            "NOT EXISTS (SELECT 1 FROM next_dentry AS n WHERE n.parent = dentry.parent AND "
-            "n.name = dentry.name) LIMIT 1",
+            "SELECT 1 FROM next_dentry WHERE node_id AND node_id IN (SELECT node_id FROM next_node "
+            "WHERE node_id > ? AND node_id <= ? AND NOT kind) LIMIT 1",
             (after, last),
         ).fetchone():
-            return "a name leads to what was removed"
+            return _LEADS_TO_REMOVED
         return None
 
-    def _broken_by_contents(self, after: int, last: int) -> Iterator[str | None]:
-        """As `broken_laws`: whether the removed folders of a slice of nodes are empty. In slices of
-        what was in them."""
+    def _broken_by_removals(self, after: int, last: int) -> Iterator[str | None]:
+        """As `broken_laws`: whether what a slice of nodes removes has no name any more and nothing
+        in it. In slices of its names, and of what was in it."""
         gone = self._database.execute(
             "SELECT node_id FROM next_node WHERE node_id > ? AND node_id <= ? AND NOT kind",
             (after, last),
         ).fetchall()
         looked_at = 0
-        for (folder_id,) in gone:
-            name: bytes | None = b""
-            while name is not None:
-                rows = self._database.execute(
-                    "SELECT name, EXISTS (SELECT 1 FROM next_dentry AS n WHERE "
-                    "n.parent = dentry.parent AND n.name = dentry.name) FROM dentry "
-                    "WHERE parent = ? AND name > ? ORDER BY name LIMIT ?",
-                    (folder_id, name, self._rows_at_once - looked_at),
-                ).fetchall()
-                looked_at += len(rows)
-                if not all(is_brought for _, is_brought in rows):
-                    yield "a folder was removed with what is in it"
-                    return
-                # Fewer than asked for: there are no more.
-                name = None
-                if looked_at == self._rows_at_once:
-                    name, looked_at = rows[-1][0], 0
-                    yield None
+        for (node_id,) in gone:
+            for statement, law in _LEFT_BEHIND:
+                key: Key | None = _BEFORE_ALL
+                while key is not None:
+                    rows = self._database.execute(
+                        statement, (node_id, *key, self._rows_at_once - looked_at)
+                    ).fetchall()
+                    looked_at += len(rows)
+                    if not all(is_brought for *_, is_brought in rows):
+                        yield law
+                        return
+                    # Fewer than asked for: there are no more.
+                    key = None
+                    if looked_at == self._rows_at_once:
+                        key, looked_at = rows[-1][:2], 0
+                        yield None
 
     def _broken_by_names(self, first: Key, end: Key, sound: set[int]) -> str | None:
         rows = self._database.execute(
@@ -307,6 +321,12 @@ class NextMirror:
             f"SELECT {NODE_COLUMNS} FROM next_node WHERE node_id = ?", (node_id,)
         ).fetchone()
         return None if row is None else NodeRecord._make(row)
+
+    def meeting(self, recent: RecentChanges, *, is_snapshot: bool) -> Meeting:
+        """Return what finds where these rows meet changes made here."""
+        return Meeting(
+            self._database, recent, rows_at_once=self._rows_at_once, is_snapshot=is_snapshot
+        )
 
     def dentry(self, key: Key) -> int | None:
         """Return the node that was gathered of a name (0: none); None for nothing."""

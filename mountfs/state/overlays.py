@@ -16,6 +16,7 @@ from mountfs.state.counter import ChangeCounter
 from mountfs.state.database import Database
 from mountfs.state.overlay import Generation, Overlay, Source
 from mountfs.state.overlay_rows import OverlayRows, replay_truncation
+from mountfs.state.recent_changes import RecentChanges
 from mountfs.state.staging import StagingFiles
 
 _LOG = logging.getLogger(__name__)
@@ -35,6 +36,7 @@ class Overlays:
         staging: StagingFiles,
         counter: ChangeCounter,
         clock: Clock,
+        recent: RecentChanges,
         *,
         staging_limit_bytes: int,
     ) -> None:
@@ -43,6 +45,7 @@ class Overlays:
         self._staging = staging
         self._counter = counter
         self._clock = clock
+        self._recent = recent
         self._by_node: dict[int, Overlay] = {}
         self._detached: set[Overlay] = set()
         self._leaving: dict[int, bool] = {}
@@ -312,6 +315,7 @@ class Overlays:
 
     def _store(self, overlay: Overlay) -> None:
         if not overlay.is_detached:
+            self._recent.node(overlay.node_id)
             self._rows.store(overlay)
 
     def _drop_row(self, overlay: Overlay) -> None:

@@ -73,7 +73,8 @@ class LocalNode(NamedTuple):
 
 
 class LocalDentry(NamedTuple):
-    """A dentry changed here; see schema.sql. `at_s`: monotonic, 0 after a restart."""
+    """A dentry changed here; see schema.sql. `at_s`: monotonic, 0 after a restart. `is_folder`:
+    of the node, which others may have removed since."""
 
     parent: int
     name: bytes
@@ -82,6 +83,7 @@ class LocalDentry(NamedTuple):
     touched: int
     at_ns: int = 0
     at_s: float = 0.0
+    is_folder: bool = False
 
     @property
     def key(self) -> tuple[int, bytes]:

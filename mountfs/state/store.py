@@ -22,6 +22,7 @@ from mountfs.state.mirror import Mirror
 from mountfs.state.next_mirror import NextMirror
 from mountfs.state.overlays import Overlays
 from mountfs.state.parking import Parking
+from mountfs.state.recent_changes import RecentChanges
 from mountfs.state.recovered_copies import RecoveredCopy, find_recovered, highest_generation
 from mountfs.state.recovery import (
     current_boot_id,
@@ -64,9 +65,10 @@ class StateStore:
             self.counter = ChangeCounter(self.database)
             self.mirror = Mirror(self.database)
             self.next_mirror = NextMirror(self.database, self.mirror)
-            self.changes = LocalChanges(self.database, self.counter, clock)
+            self.recent = RecentChanges()
+            self.changes = LocalChanges(self.database, self.counter, clock, self.recent)
             self.overlays = Overlays(
-                self.database, self.staging, self.counter, clock,
+                self.database, self.staging, self.counter, clock, self.recent,
                 staging_limit_bytes=staging_limit_bytes,
             )  # fmt: skip
             self.sealing = Sealing(self.overlays, self.staging)

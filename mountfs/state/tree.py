@@ -128,7 +128,10 @@ class LocalTree:
         if (parent, name) not in self._changes.dentries:
             expected = self._mirror.child(parent, name)
         counts = self._valid_counts()
-        self._changes.set_dentry(parent, name, node_id, expected=expected, at_ns=at_ns)
+        self._changes.set_dentry(
+            parent, name, node_id, expected=expected, at_ns=at_ns,
+            is_folder=self._is_folder(node_id),
+        )  # fmt: skip
         self._counts_as_of = self._edits
         counts.names_changed(old, -1)
         counts.names_changed(node_id, 1)

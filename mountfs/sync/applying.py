@@ -13,6 +13,7 @@ from backend_server.protocol.tree_messages import QuotaState
 from mountfs.core.offers import Offer
 from mountfs.errors import Corruption
 from mountfs.state.local_changes import Key
+from mountfs.state.meeting import Met
 from mountfs.state.store import StateStore
 from mountfs.state.view_changes import ViewChanges
 from mountfs.sync.arrivals import Arrival
@@ -30,22 +31,20 @@ from mountfs.sync.successions import apply_successions
 
 
 def contents_in_doubt(
-    state: StateStore, arrival: Arrival, answers: Mapping[int, OperationAnswer] | None
+    state: StateStore, met: Met, answers: Mapping[int, OperationAnswer] | None
 ) -> set[int]:
-    """Return the files written here of which `arrival` may bring the same, by other hands."""
+    """Return the files written here of which others may have brought the same."""
     own_revisions = {answer.sequence for answer in (answers or {}).values()}
     in_doubt = set()
-    for overlay in state.overlays:
-        theirs = arrival.node(overlay.node_id)
-        if theirs is not None and theirs.revision not in (
-            overlay.expected_revision, *own_revisions
-        ):  # fmt: skip
-            in_doubt.add(overlay.node_id)
-    for key, row in state.changes.dentries.items():
-        if not row.node_id or arrival.dentry(key) in (None, 0, row.node_id):
+    for node_id, revision in met.present.items():
+        overlay = state.overlays.get(node_id)
+        if overlay is not None and revision not in (overlay.expected_revision, *own_revisions):
+            in_doubt.add(node_id)
+    for key, theirs in met.dentries.items():
+        row = state.changes.dentries.get(key)
+        if row is None or not row.node_id or theirs in (0, row.node_id):
             continue
-        record = state.tree.node(row.node_id)
-        if record is not None and record.is_folder:  # they merge: any file in it may meet its like
+        if row.is_folder:  # they merge: any file in it may meet its like
             return {overlay.node_id for overlay in state.overlays}
         in_doubt.add(row.node_id)
     return in_doubt
@@ -107,14 +106,18 @@ def apply(
             settlement.run(state.batches.in_flight, answers, gone=gone)
             state.batches.forget()
         # What was saved here over an old file meets what others made of the same file.
-        apply_successions(state, left_alone=settlement.applied_nodes)
+        apply_successions(state, left_alone=settlement.applied_nodes, met=met)
         arrival.enter()
         copies = ConflictCopies(state, view, device_name=device_name, new_node_id=new_node_id)
         Rebase(state, before, arrival.before, view, copies, is_merging=is_merging).run(
-            keys=met.keys | settlement.applied_keys,
-            nodes=met.present,
+            keys=met.dentries.keys() | settlement.applied_keys,
+            nodes=met.present.keys(),
             removed=met.removed,
-            edited=_edited_by_others(arrival, met.present, settlement.applied_revisions),
+            edited={
+                node_id
+                for node_id in met.edited
+                if met.present[node_id] != settlement.applied_revisions.get(node_id)
+            },
             applied_revisions=settlement.applied_revisions,
             ready_manifests=ready_manifests,
             knotted=settlement.knotted_keys if untie else set(),
@@ -180,15 +183,3 @@ def _true_answers(
     if broken is not None:
         raise Corruption(f"the server's answers are not true: {broken}")
     return answers
-
-
-def _edited_by_others(arrival: Arrival, present: set[int], own: Mapping[int, int]) -> set[int]:
-    """Return the files that have a new head which is not ours."""
-    edited = set()
-    for node_id in present:
-        old, now = arrival.before(node_id), arrival.node(node_id)
-        if old is None or now is None:
-            continue
-        if now.revision not in (old.revision, own.get(node_id)):
-            edited.add(node_id)
-    return edited

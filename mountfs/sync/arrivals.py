@@ -8,38 +8,14 @@ transaction, and move into the mirror behind it, while its rows already count.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Protocol
 
 from backend_server.protocol.lost_past import LostPast
 from backend_server.protocol.tree_messages import QuotaState
-from mountfs.state.local_changes import Key
+from mountfs.state.meeting import Met
 from mountfs.state.records import NodeRecord
 from mountfs.state.tree import source_of
 from mountfs.state.view_changes import ViewChanges
-
-
-class BroughtNode(Protocol):
-    """`kind` 0: the node was removed."""
-
-    @property
-    def kind(self) -> int: ...
-    @property
-    def revision(self) -> int: ...
-    @property
-    def attributes_version(self) -> int: ...
-    @property
-    def manifest_id(self) -> bytes: ...
-
-
-@dataclass(slots=True)
-class Met:
-    """What was brought that may meet a change made here: at least the names and nodes that were
-    changed, and the nodes that lie under such a name."""
-
-    keys: set[Key]
-    present: set[int]
-    removed: set[int]
 
 
 class Arrival(Protocol):
@@ -62,17 +38,14 @@ class Arrival(Protocol):
 
     def __contains__(self, node_id: object, /) -> bool: ...
 
-    def node(self, node_id: int) -> BroughtNode | None:
-        """Return what was brought of a node; None for nothing."""
-        ...
-
-    def dentry(self, key: Key) -> int | None:
-        """Return the node that a name was brought with (0: it leads to nothing); None for not."""
-        ...
-
     def before(self, node_id: int, default: NodeRecord | None = None, /) -> NodeRecord | None:
         """Return what the mirror had of a node that was brought, None if nothing; `default` for a
         node that was not."""
+        ...
+
+    async def meet(self) -> None:
+        """Prepare `met`, that it be short: find in slices what is met by what was changed up to
+        now. What is changed from its begin on must be noted (`RecentChanges`)."""
         ...
 
     def met(self) -> Met:

@@ -9,7 +9,7 @@ not know yet, and our own changes never look like somebody else's.
 """
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final, Protocol
 
 import structlog
@@ -17,10 +17,12 @@ import trio
 
 from backend_server.protocol.commit_messages import Operation, OperationAnswer, Outcome
 from backend_server.protocol.limits import COMMIT_OPERATIONS_MAX
+from mountfs.core.offers import Offer
 from mountfs.errors import MountError, NotLoggedIn, Refused, Unavailable
 from mountfs.state.store import StateStore
 from mountfs.state.view_changes import ViewChanges
 from mountfs.sync.applying import Applied, apply, contents_in_doubt
+from mountfs.sync.arrivals import Arrival
 from mountfs.sync.backoff import BACKOFF_MAX_S, backoff_s
 from mountfs.sync.burst import Burst
 from mountfs.sync.conflict_copies import ConflictCopies
@@ -230,10 +232,44 @@ class DriveSync:
             self._is_remote_ahead = True
             raise
         self._set_online(True)  # before anybody hears of what came
-        await self._contents.make_known(contents_in_doubt(self._state, arrival, answers))
-        offers = await plan_offers(self._state, arrival, self._sender)
+        with self._state.recent.noted():
+            offers = await self._meet(arrival, answers)
+            applied = self._apply(arrival, answers, offers)
+        self._after_apply(applied, is_settled=answers is not None)
+        self.has_mirror.set()
+        await move_into_mirror(
+            self._state, self._on_view_changes, applied.settlement.applied_revisions
+        )
+        self._pulls_applied = number
+        self._end_pull()
+        if answers is not None:
+            await self._mind_fruitless(answers)
+
+    async def _meet(
+        self, arrival: Arrival, answers: dict[int, OperationAnswer] | None
+    ) -> Sequence[Offer]:
+        """Find out beforehand, while programs go on, what applying needs; return what is offered
+        to a server that came back from a backup."""
+        assert self._contents is not None
         try:
-            applied = apply(
+            await arrival.meet()
+            await self._contents.make_known(contents_in_doubt(self._state, arrival.met(), answers))
+            offers = await plan_offers(self._state, arrival, self._sender)
+            await arrival.meet()
+        except BaseException:
+            self._is_remote_ahead = True
+            raise
+        return offers
+
+    def _apply(
+        self,
+        arrival: Arrival,
+        answers: dict[int, OperationAnswer] | None,
+        offers: Sequence[Offer],
+    ) -> Applied:
+        assert self._contents is not None
+        try:
+            return apply(
                 self._state,
                 arrival,
                 answers,
@@ -249,15 +285,6 @@ class DriveSync:
             mark_in_flight(self._state)
             self._is_remote_ahead = True
             raise
-        self._after_apply(applied, is_settled=answers is not None)
-        self.has_mirror.set()
-        await move_into_mirror(
-            self._state, self._on_view_changes, applied.settlement.applied_revisions
-        )
-        self._pulls_applied = number
-        self._end_pull()
-        if answers is not None:
-            await self._mind_fruitless(answers)
 
     async def _mind_fruitless(self, answers: dict[int, OperationAnswer]) -> None:
         """A server that makes nothing of batch after batch is not to be asked in a hot loop."""

@@ -7,13 +7,13 @@ import trio
 from backend_server.protocol.lost_past import LostPast
 from backend_server.protocol.tree_messages import ChangesPage, NodeKind, QuotaState
 from mountfs.errors import Corruption
-from mountfs.state.local_changes import Key
+from mountfs.state.meeting import Met
 from mountfs.state.next_mirror import Difference
 from mountfs.state.records import NodeRecord
 from mountfs.state.store import StateStore
 from mountfs.state.tree import LocalTree
 from mountfs.state.view_changes import ViewChanges
-from mountfs.sync.arrivals import BroughtNode, Met, add_node
+from mountfs.sync.arrivals import add_node
 from mountfs.sync.feed import FeedSource, Progress, Pulled
 
 Told = Callable[[ViewChanges], None]
@@ -27,6 +27,7 @@ class LargeArrival:
         self._rows = state.next_mirror
         self._progress = progress
         self._last_page: ChangesPage | None = None
+        self._meeting = state.next_mirror.meeting(state.recent, is_snapshot=is_snapshot)
         self.is_snapshot = is_snapshot
         self.lost_past: LostPast | None = None
         """What the server lost, of what the mirror has."""
@@ -87,16 +88,11 @@ class LargeArrival:
     def __contains__(self, node_id: object) -> bool:
         return isinstance(node_id, int) and self.node(node_id) is not None
 
-    def node(self, node_id: int) -> BroughtNode | None:
+    def node(self, node_id: int) -> NodeRecord | None:
+        """Return what was brought of a node (kind 0: its removal); None for nothing."""
         found = self._rows.node(node_id)
         # Of a snapshot only what differs was kept.
         return found or (self._state.mirror.unlayered_node(node_id) if self.is_snapshot else None)
-
-    def dentry(self, key: Key) -> int | None:
-        found = self._rows.dentry(key)
-        if found is None and self.is_snapshot:
-            return self._state.mirror.unlayered_child(*key) or None
-        return found
 
     def before(self, node_id: int, default: NodeRecord | None = None, /) -> NodeRecord | None:
         old = self._state.mirror.unlayered_node(node_id)
@@ -104,18 +100,12 @@ class LargeArrival:
             return default
         return old
 
+    async def meet(self) -> None:
+        assert self._state.recent.is_noted
+        await in_slices(self._meeting.steps())
+
     def met(self) -> Met:
-        state, changes = self._state, self._state.changes
-        keys = {key for key in changes.dentries if self.dentry(key) is not None}
-        nodes = changes.involved_nodes() | {overlay.node_id for overlay in state.overlays}
-        # A file that others edited keeps a name which was given to another one here.
-        nodes |= {self.dentry(key) or state.mirror.child(*key) for key in changes.dentries}
-        met = Met(keys, set(), set())
-        for node_id in nodes:
-            brought = self.node(node_id)
-            if brought is not None:
-                (met.present if brought.kind else met.removed).add(node_id)
-        return met
+        return self._meeting.finish()
 
     def note_seen(self) -> None:
         """Nothing: the mirror keeps what it had until `move_into_mirror`."""

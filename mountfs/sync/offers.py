@@ -19,9 +19,8 @@ from mountfs.state.overlay import Source
 from mountfs.state.records import LocalDentry, LocalNode, NodeRecord
 from mountfs.state.store import StateStore
 from mountfs.state.tree import source_of
-from mountfs.sync.arrivals import BroughtNode
+from mountfs.sync.arrivals import Arrival
 from mountfs.sync.large_arrival import LargeArrival
-from mountfs.sync.small_arrival import SmallArrival
 from mountfs.sync.successions import apply_successions
 
 _log = structlog.get_logger()
@@ -39,7 +38,7 @@ class HeldContents(Protocol):
 
 
 async def plan_offers(
-    state: StateStore, arrival: SmallArrival | LargeArrival, contents: HeldContents
+    state: StateStore, arrival: Arrival, contents: HeldContents
 ) -> list[Offer]:
     """Return what is to be offered; nothing if the server lost nothing. Checkpoints.
 
@@ -94,7 +93,7 @@ def _is_nothing(offer: Offer, state: StateStore) -> bool:
     return not is_sent and offer.node_id not in state.overlays
 
 
-def _version_of(node: BroughtNode) -> Version:
+def _version_of(node: NodeRecord) -> Version:
     return Version(node.revision, node.attributes_version, node.manifest_id)
 
 

@@ -206,11 +206,14 @@ class Rebase:
         """What was put into our new folder goes into theirs of the same name."""
         changes = self._state.changes
         for name, node_id in list(changes.names_in(ours).items()):
-            changes.drop_dentry((ours, name))
+            row = changes.dentries[ours, name]
+            changes.drop_dentry(row.key)
             if not node_id:
                 continue
             expected = self._state.mirror.child(theirs, name)
-            moved = LocalDentry(theirs, name, node_id, 0, changes.next_touch())
+            moved = LocalDentry(
+                theirs, name, node_id, 0, changes.next_touch(), is_folder=row.is_folder
+            )
             changes.put_dentry(moved)
             self._view.dentries.add((theirs, name))
             if expected:
@@ -247,13 +250,13 @@ class Rebase:
     def _check_folders(self) -> None:
         """No folder has two names, none is inside itself: else the server's place is right."""
         tree, changes = self._state.tree, self._state.changes
-        for row in list(changes.dentries.values()):
-            record = tree.node(row.node_id) if row.node_id else None
-            if record is None or not record.is_folder:
+        for node_id in sorted(changes.moved_folders()):
+            if tree.node(node_id) is None:
                 continue
-            is_twice = len(tree.places(row.node_id)) > 1
-            if is_twice or tree.is_inside(row.parent, row.node_id):
-                self._drop_move_of(row.node_id)
+            is_twice = len(tree.places(node_id)) > 1
+            parents = {parent for parent, _ in changes.places(node_id)}
+            if is_twice or any(tree.is_inside(parent, node_id) for parent in parents):
+                self._drop_move_of(node_id)
 
     def _drop_move_of(self, node_id: int) -> None:
         changes = self._state.changes

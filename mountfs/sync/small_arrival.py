@@ -7,10 +7,11 @@ from backend_server.protocol.tree_messages import NodeKind, QuotaState
 from mountfs.core.tree_laws import find_broken_law
 from mountfs.errors import Corruption
 from mountfs.state.local_changes import Key
+from mountfs.state.meeting import Met
 from mountfs.state.records import NodeRecord
 from mountfs.state.store import StateStore
 from mountfs.state.view_changes import ViewChanges
-from mountfs.sync.arrivals import BroughtNode, Met, add_node
+from mountfs.sync.arrivals import add_node
 from mountfs.sync.feed import Pulled
 
 
@@ -30,6 +31,7 @@ class SmallArrival:
         self._names: dict[Key, int] = {}
         self._seen: dict[int, NodeRecord | None] = {}
         self._before: dict[int, NodeRecord | None] = {}
+        self._met: Met | None = None
 
     @property
     def cursor(self) -> str:
@@ -50,24 +52,30 @@ class SmallArrival:
     def __contains__(self, node_id: object) -> bool:
         return node_id in self._pulled.nodes
 
-    def node(self, node_id: int) -> BroughtNode | None:
-        return self._pulled.nodes.get(node_id)
-
-    def dentry(self, key: Key) -> int | None:
-        brought = self._pulled.dentries.get(key)
-        return None if brought is None else brought.node_id
-
     def before(self, node_id: int, default: NodeRecord | None = None, /) -> NodeRecord | None:
         if node_id in self._before:
             return self._before[node_id]
         return self._state.mirror.node(node_id) if node_id in self._pulled.nodes else default
 
+    async def meet(self) -> None:
+        """Nothing: there is little of it."""
+
     def met(self) -> Met:
         """All of it: to ask for each change made here would take longer, if there are many."""
-        removed = {
-            node.node_id for node in self._pulled.nodes.values() if node.kind is NodeKind.REMOVED
-        }
-        return Met(set(self._pulled.dentries), self._pulled.nodes.keys() - removed, removed)
+        if self._met is not None:
+            return self._met
+        met = self._met = Met(
+            {key: dentry.node_id for key, dentry in self._pulled.dentries.items()}
+        )
+        for node_id, node in self._pulled.nodes.items():
+            if node.kind is NodeKind.REMOVED:
+                met.removed.add(node_id)
+                continue
+            met.present[node_id] = node.revision
+            before = self.before(node_id)
+            if before is not None and before.revision != node.revision:
+                met.edited.add(node_id)
+        return met
 
     def note_seen(self) -> None:
         tree, mirror = self._state.tree, self._state.mirror

@@ -6,8 +6,9 @@ from backend_server.protocol.tree_messages import NodeKind
 from mountfs.core.conflict_mark import NO_CONFLICT
 from mountfs.core.succession import Key, Swap, Takeover, recognise
 from mountfs.state.local_changes import LocalChanges
+from mountfs.state.meeting import Met
 from mountfs.state.overlay import Overlay
-from mountfs.state.records import NodeRecord
+from mountfs.state.records import LocalDentry, NodeRecord
 from mountfs.state.store import StateStore
 from mountfs.state.tree import source_of
 
@@ -38,7 +39,9 @@ class _Facts:
         return self._state.mirror.places(node_id)
 
 
-def apply_successions(state: StateStore, *, left_alone: Set[int] = frozenset()) -> int:
+def apply_successions(
+    state: StateStore, *, left_alone: Set[int] = frozenset(), met: Met | None = None
+) -> int:
     """Let old nodes live on with what was saved over them. Returns how many did.
 
     Nothing may be in flight. What programs see stays as it is: names, bytes, attributes and
@@ -47,12 +50,13 @@ def apply_successions(state: StateStore, *, left_alone: Set[int] = frozenset()) 
     Args:
         left_alone: Nodes that the mirror does not show as they were settled: what they have
             would be taken from there. The next call takes care of them.
+        met: Only what this may concern has to be looked at now.
     """
     count = 0
     for _ in range(_PASSES_MAX):
-        candidates = [
-            row for row in state.changes.dentries.values() if row.expected and row.node_id
-        ]
+        candidates = state.changes.replacing()
+        if met is not None:
+            candidates = [row for row in candidates if _is_met(row, met)]
         found = recognise(candidates, _Facts(state, left_alone)) if candidates else []
         if not found:
             break
@@ -65,6 +69,12 @@ def apply_successions(state: StateStore, *, left_alone: Set[int] = frozenset()) 
                     case Swap():
                         _swap(state, succession)
     return count
+
+
+def _is_met(row: LocalDentry, met: Met) -> bool:
+    return row.key in met.dentries or any(
+        node_id in met.present or node_id in met.removed for node_id in (row.expected, row.node_id)
+    )
 
 
 def _take_over(state: StateStore, takeover: Takeover) -> None:

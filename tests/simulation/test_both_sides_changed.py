@@ -243,6 +243,17 @@ CASES = [
         {"b": None, "b/f": b"of b", "b/a": None, "b/a/f": b"of a"},
     ),
     Case(
+        "folder-cycle-through-a-new-folder", TWO_FOLDERS,
+        [("rename", "a", "b/a")],
+        [
+            ("mkdir", "a/new"), ("write", "a/new/mine", b"mine"), ("rename", "b", "a/new/b"),
+        ],
+        {
+            "b": None, "b/f": b"of b", "b/a": None, "b/a/f": b"of a",
+            "b/a/new": None, "b/a/new/mine": b"mine",
+        },
+    ),
+    Case(
         "folder-cycle-with-a-file-put-into-it", TWO_FOLDERS,
         [("rename", "a", "b/a")],
         [("rename", "b", "a/b"), ("write", "a/b/n", b"new")],
