@@ -37,9 +37,7 @@ class HeldContents(Protocol):
         ...
 
 
-async def plan_offers(
-    state: StateStore, arrival: Arrival, contents: HeldContents
-) -> list[Offer]:
+async def plan_offers(state: StateStore, arrival: Arrival, contents: HeldContents) -> list[Offer]:
     """Return what is to be offered; nothing if the server lost nothing. Checkpoints.
 
     What is not whole here is left out: whoever holds it offers it.
