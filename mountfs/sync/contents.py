@@ -5,7 +5,7 @@ time. Small contents come back at once (they ride in the commit), large ones upl
 nobody waits for them.
 """
 
-from collections.abc import Callable, Set
+from collections.abc import Callable, Iterable, Set
 from typing import NamedTuple, Protocol
 
 import structlog
@@ -38,6 +38,8 @@ _SMALL_JOBS_MAX = 16
 _LARGE_JOBS_MAX = 2
 _SMALL_BYTES_MAX = 64 * 1024
 _SMALL_WAIT_S = 1.0
+_STARTED_AT_ONCE = 250
+"""Jobs of which others wait for the first step: 8 ms. 25,000 files written offline were 0.9 s."""
 _RETRY_DELAYS_S = (0.5, 1, 2, 5, 10, 30)
 
 
@@ -123,21 +125,23 @@ class Contents:
         ]
         return min(moments, default=None)
 
-    def start_due(self, now_s: float) -> None:
+    async def start_due(self, now_s: float) -> None:
         """Freeze and send whatever is due."""
-        for overlay in self._state.overlays:
-            if self._waits(overlay) and self._due_at_s(overlay) <= now_s:
-                self._start(overlay)
+        await self._start_each(
+            overlay for overlay in self._state.overlays if self._due_at_s(overlay) <= now_s
+        )
 
     async def make_known(self, node_ids: Set[int]) -> None:
         """Return when the small contents among `node_ids` are ready, or as `wait_small`.
 
         Whether both sides wrote the same is seen by what a content is made of.
         """
-        for overlay in self._state.overlays:
-            is_small = overlay.size_bytes <= _SMALL_BYTES_MAX
-            if overlay.node_id in node_ids and is_small and self._waits(overlay):
-                self._start(overlay)
+        overlays = (self._state.overlays.get(node_id) for node_id in sorted(node_ids))
+        await self._start_each(
+            overlay
+            for overlay in overlays
+            if overlay is not None and overlay.size_bytes <= _SMALL_BYTES_MAX
+        )
         if node_ids:
             await self.wait_small()
 
@@ -235,6 +239,18 @@ class Contents:
             and lowest == job.generation_ids
             and overlay.source is job.source
         )
+
+    async def _start_each(self, overlays: Iterable[Overlay]) -> None:
+        """Start those that wait, and are there when it is their turn: others run between some."""
+        started_count = 0
+        for overlay in overlays:
+            is_there = self._state.overlays.get(overlay.node_id) is overlay
+            if not is_there or not self._waits(overlay):
+                continue
+            self._start(overlay)
+            started_count += 1
+            if not started_count % _STARTED_AT_ONCE:
+                await trio.lowlevel.checkpoint()
 
     def _start(self, overlay: Overlay) -> None:
         self._state.overlays.freeze(overlay)

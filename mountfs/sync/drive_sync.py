@@ -208,7 +208,7 @@ class DriveSync:
         if not self._is_due():
             return
         now_s = self._state.clock.monotonic_s()
-        self._contents.start_due(now_s)
+        await self._contents.start_due(now_s)
         await self._contents.wait_small()
         self._plan()
 

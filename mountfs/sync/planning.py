@@ -32,7 +32,7 @@ def held_nodes(state: StateStore, *, now_s: float, is_hurried: bool) -> set[int]
     vacated."""
     held = state.parking.codes.keys() | state.disputes.bases.keys()
     if not is_hurried:
-        held |= {row.expected for row in _vacated(state) if now_s < row.at_s + VACATED_S}
+        held |= {row.expected for row in _vacated(state, now_s)}
     return held
 
 
@@ -64,8 +64,7 @@ def stuck_nodes(state: StateStore) -> set[int]:
 
 def next_held_until_s(state: StateStore, *, now_s: float) -> float | None:
     """Return when the next vacated name will have waited long enough; None when none waits."""
-    moments = (row.at_s + VACATED_S for row in _vacated(state))
-    return min((moment for moment in moments if now_s < moment), default=None)
+    return min((row.at_s + VACATED_S for row in _vacated(state, now_s)), default=None)
 
 
 def settle_unchanged(state: StateStore, contents: dict[int, ReadyContent]) -> None:
@@ -214,10 +213,12 @@ def _conflict_of(state: StateStore, node_id: int) -> int:
     return record.conflict_of if record is not None else 0
 
 
-def _vacated(state: StateStore) -> Iterator[LocalDentry]:
-    """Yield removed names of files, to which an editor may be about to write anew."""
+def _vacated(state: StateStore, now_s: float) -> Iterator[LocalDentry]:
+    """Yield lately removed names of files, to which an editor may be about to write anew."""
     for row in state.changes.dentries.values():
-        if row.expected and not row.node_id and row.at_s and _is_file(state, row.expected):
+        is_vacated = row.expected and not row.node_id and row.at_s
+        # Its kind last: it is looked up, and 12,000 removals were 0.2 s.
+        if is_vacated and now_s < row.at_s + VACATED_S and _is_file(state, row.expected):
             yield row
 
 
