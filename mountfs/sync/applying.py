@@ -58,7 +58,7 @@ class Applied:
     settlement: Settlement
     conflicts: list[Key]
     is_more_sendable: bool
-    """What was refused may be accepted now."""
+    """What was refused may be accepted now, what was held back may go, or there is new work."""
 
 
 def apply(
@@ -95,6 +95,7 @@ def apply(
     arrival.note_seen()
     view = ViewChanges()
     settlement = Settlement(state)
+    touched, disputed = state.counter.last, set(state.disputes.bases)
     with state.database.transaction():
         made_again = make_offers(state, offers)
         if arrival.lost_past is not None:
@@ -128,7 +129,10 @@ def apply(
         just_refused = {refused.node_id for refused in settlement.parked}
         unparked = _take_quota(state, arrival.quota, just_refused=just_refused)
     arrival.view_changes(settlement.applied_revisions, view)
-    return Applied(view, settlement, copies.made, is_more_sendable=unparked > 0 or bool(offers))
+    is_more_sendable = (
+        unparked > 0 or state.counter.last > touched or not disputed <= state.disputes.bases.keys()
+    )
+    return Applied(view, settlement, copies.made, is_more_sendable)
 
 
 def _take_quota(
