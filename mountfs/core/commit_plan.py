@@ -130,13 +130,30 @@ def plan_commit(
         is_one_placement: Put all renames and removals into one operation: for the rare knot of
             moves that no order of single ones can do.
     """
+    planned, _ = fill_commit(
+        state,
+        first_number=first_number,
+        operations_max=operations_max,
+        inline_bytes_max=inline_bytes_max,
+        is_one_placement=is_one_placement,
+    )
+    return planned
+
+
+def fill_commit(
+    state: LocalState,
+    *,
+    first_number: int,
+    operations_max: int = COMMIT_OPERATIONS_MAX,
+    inline_bytes_max: int = COMMIT_INLINE_BYTES_MAX,
+    is_one_placement: bool = False,
+) -> tuple[list[PlannedOperation], bool]:
+    """Return as `plan_commit`, and whether more changed dentries would not fit. Pure."""
     units = _units(state, is_one_placement=is_one_placement)
     plan = _Plan(state, first_number, operations_max, inline_bytes_max)
-    for unit in _ordered(units):
-        if not plan.add(unit):
-            break
+    is_full = not all(plan.add(unit) for unit in _ordered(units))
     plan.add_contents_and_attributes()
-    return plan.planned
+    return plan.planned, is_full
 
 
 def _units(state: LocalState, *, is_one_placement: bool) -> list[_Unit]:

@@ -45,6 +45,7 @@ class LocalChanges:
         self._keys_by_node: defaultdict[int, set[Key]] = defaultdict(set)
         self._moved_at_ns: dict[int, int] = {}
         self._replacing: dict[Key, LocalDentry] = {}
+        self._keys_by_expected: defaultdict[int, set[Key]] = defaultdict(set)
         self._named_folders: set[int] = set()
         self.load()
 
@@ -52,7 +53,7 @@ class LocalChanges:
         """Take the rows as they are; what memory had is forgotten."""
         for held in (
             self.dentries, self.nodes, self._names_by_parent, self._keys_by_node,
-            self._moved_at_ns, self._replacing, self._named_folders,
+            self._moved_at_ns, self._replacing, self._named_folders, self._keys_by_expected,
         ):  # fmt: skip
             held.clear()
         self.edits_count += 1
@@ -78,6 +79,10 @@ class LocalChanges:
     def places(self, node_id: int) -> set[Key]:
         """Return the changed dentries that lead to the node."""
         return self._keys_by_node.get(node_id) or set()
+
+    def former_places(self, node_id: int) -> set[Key]:
+        """Return the changed dentries that led to the node on the server."""
+        return self._keys_by_expected.get(node_id) or set()
 
     def replacing(self) -> list[LocalDentry]:
         """Return the dentries that lead to a node, and led to another on the server."""
@@ -160,6 +165,8 @@ class LocalChanges:
         self._forget(row.key)
         self.dentries[row.key] = row
         self._names_by_parent[row.parent][row.name] = row.node_id
+        if row.expected:
+            self._keys_by_expected[row.expected].add(row.key)
         if row.node_id:
             self._keys_by_node[row.node_id].add(row.key)
             if row.is_folder:
@@ -174,7 +181,12 @@ class LocalChanges:
         row = self.dentries.pop(key, None)
         if row is None:
             return
-        self._replacing.pop(key, None)
+        if row.expected:
+            self._replacing.pop(key, None)
+            former = self._keys_by_expected[row.expected]
+            former.discard(key)
+            if not former:
+                del self._keys_by_expected[row.expected]
         names = self._names_by_parent[row.parent]
         del names[row.name]
         if not names:

@@ -1,6 +1,7 @@
 """Makes the next batch from what differs: gathers facts, lets `core.commit_plan` decide, stores."""
 
 from collections.abc import Iterator
+from typing import Final
 
 import msgspec
 
@@ -11,6 +12,7 @@ from backend_server.protocol.commit_messages import (
     PlaceNodes,
     SetContent,
 )
+from backend_server.protocol.limits import COMMIT_OPERATIONS_MAX
 from backend_server.protocol.tree_messages import NodeKind
 from mountfs.core.commit_plan import (
     DentryRow,
@@ -18,13 +20,17 @@ from mountfs.core.commit_plan import (
     NodeChange,
     PlannedOperation,
     ReadyContent,
-    plan_commit,
+    fill_commit,
 )
 from mountfs.core.deferral import VACATED_S
 from mountfs.state.batches import SentOperation
 from mountfs.state.overlay import Source
 from mountfs.state.records import LocalDentry
 from mountfs.state.store import StateStore
+from mountfs.sync.plan_window import closed, oldest_first
+
+ROWS_OF_A_PLAN: Final = 3 * COMMIT_OPERATIONS_MAX
+"""Changed dentries that a batch is looked for in first: 40 ms with what they need."""
 
 
 def held_nodes(state: StateStore, *, now_s: float, is_hurried: bool) -> set[int]:
@@ -99,11 +105,35 @@ def plan_batch(
     is_one_placement: bool,
 ) -> list[PlannedOperation]:
     """Return the next batch; empty when nothing can be sent. Changes nothing."""
+    changes = state.changes
+    if is_one_placement or len(changes.dentries) <= ROWS_OF_A_PLAN:
+        rows = list(changes.dentries.values())
+        return _plan(state, rows, contents, unready, held, is_one_placement=is_one_placement)[0]
+    unborn = {node_id for node_id in unready & changes.nodes.keys() if _is_created(state, node_id)}
+    candidates = oldest_first(changes, unborn | held)
+    count = ROWS_OF_A_PLAN
+    while True:
+        rows = closed(changes, candidates[:count])
+        planned, is_full = _plan(state, rows, contents, unready, held, is_one_placement=False)
+        if is_full or count >= len(candidates):
+            return planned
+        count *= 4  # mostly what waits for a content that is not sent yet
+
+
+def _plan(
+    state: StateStore,
+    rows: list[LocalDentry],
+    contents: dict[int, ReadyContent],
+    unready: set[int],
+    held: set[int],
+    *,
+    is_one_placement: bool,
+) -> tuple[list[PlannedOperation], bool]:
     facts = LocalState(
         nodes={node.node_id: NodeChange(*node) for node in state.changes.nodes.values()},
         dentries=[
             DentryRow(row.parent, row.name, row.node_id, row.expected, row.touched, row.at_ns)
-            for row in state.changes.dentries.values()
+            for row in rows
         ],
         contents=contents,
         unready=unready,
@@ -114,7 +144,7 @@ def plan_batch(
         xattrs_of=lambda node_id: _xattrs_of(state, node_id),
         conflict_of=lambda node_id: _conflict_of(state, node_id),
     )
-    return plan_commit(
+    return fill_commit(
         facts,
         first_number=state.batches.last_number + 1,
         is_one_placement=is_one_placement,
@@ -186,6 +216,10 @@ def _without_inline(operation: Operation) -> Operation:
             return msgspec.structs.replace(operation, content=bare)
         case _:
             return operation
+
+
+def _is_created(state: StateStore, node_id: int) -> bool:
+    return state.changes.nodes[node_id].is_created
 
 
 def _kind_of(state: StateStore, node_id: int) -> int:
