@@ -38,16 +38,20 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--files", type=int, default=200_000, help="more than 100,000 [200000]")
     parser.add_argument("--changes", type=int, default=100_000, help="entries [100000]")
+    parser.add_argument("--pending", type=int, default=0, help="files written meanwhile [0]")
     parser.add_argument("--dir", type=Path, help="on a real disk [the temporary folder]")
     options = parser.parse_args()
     if options.files <= IN_BIG or options.changes > 4 * IN_BIG:
         parser.error(f"more than {IN_BIG} files, at most {4 * IN_BIG} changes")
     with tempfile.TemporaryDirectory(prefix="long-absence-", dir=options.dir) as folder:
-        print(json.dumps(_measure(Path(folder), options.files, options.changes), indent=1))
+        found = _measure(Path(folder), options.files, options.changes, options.pending)
+        print(json.dumps(found, indent=1))
     return 0
 
 
-def _measure(top: Path, files_count: int, changes_count: int) -> dict[str, float]:
+def _measure(
+    top: Path, files_count: int, changes_count: int, pending_count: int
+) -> dict[str, float]:
     found: dict[str, float] = {}
     with ExitStack() as at_end:
         server = Server(top / "server")
@@ -62,9 +66,9 @@ def _measure(top: Path, files_count: int, changes_count: int) -> dict[str, float
         mount = Mount(device, device.folder / "drive", is_watched=False)
         at_end.callback(mount.clean_up)
         mount.start(DEADLINE_S)
-        with _absence(found, "changes", server, mount, "created 1"):
+        with _absence(found, "changes", server, mount, "created 1", pending_count):
             move_on(database, changes_count, folder_name=b"created 1")
-        with _absence(found, "reset", server, mount, "created 2"):
+        with _absence(found, "reset", server, mount, "created 2", pending_count):
             move_on(database, 4000, folder_name=b"created 2")
             reset_feed(database)
         assert mount.unmount().code == 0
@@ -73,11 +77,19 @@ def _measure(top: Path, files_count: int, changes_count: int) -> dict[str, float
 
 @contextmanager
 def _absence(
-    found: dict[str, float], what: str, server: Server, mount: Mount, folder_name: str
+    found: dict[str, float],
+    what: str,
+    server: Server,
+    mount: Mount,
+    folder_name: str,
+    pending_count: int,
 ) -> Iterator[None]:
     """The server is away, and changes inside; then it is back, and the mount catches up."""
     server.stop()
-    (mount.path / f"written before {folder_name}").write_bytes(b"while the server is away")
+    written = mount.path / f"written before {folder_name}"
+    written.mkdir()
+    for number in range(max(pending_count, 1)):
+        (written / f"{number}").write_bytes(b"while the server is away")
     yield
     with (
         MemoryWatch(mount.process.pid) as memory,
