@@ -11,10 +11,10 @@ from mountfs.app.failures import EXIT_DONE, EXIT_FAILED, exit_code_of, first_lea
 from mountfs.app.logs import start_logging
 from mountfs.app.process_tuning import tune_process
 from mountfs.app.state_folder import StateFolder
+from mountfs.core.back_pressure import DEFAULT_STAGING_LIMIT_BYTES
 from mountfs.errors import MountError, SetupError
 from mountfs.fuse.mount_table import find_mount
 from mountfs.fuse.mounting import prepare_mount_point, unmount
-from mountfs.state.store import DEFAULT_STAGING_LIMIT_BYTES
 
 _LOG = logging.getLogger(__name__)
 

@@ -7,6 +7,7 @@ would help nobody, and the write beyond the share fails.
 
 from typing import Final
 
+DEFAULT_STAGING_LIMIT_BYTES: Final = 20 << 30
 PRESSURE_FROM: Final = 0.75
 """Of the share: below it nobody is kept."""
 LONGEST_S: Final = 2.0

@@ -3,12 +3,12 @@
 import os
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Final
 
 from backend_server.protocol.identity import DriveId
 from backend_server.protocol.lost_past import LostPast
 from backend_server.protocol.tree_messages import QuotaState
 from mountfs.clock import Clock, SystemClock
+from mountfs.core.back_pressure import DEFAULT_STAGING_LIMIT_BYTES
 from mountfs.errors import SetupError, StateDamaged
 from mountfs.state.access_times import AccessTimes
 from mountfs.state.batches import Batches
@@ -34,8 +34,6 @@ from mountfs.state.recovery import (
 from mountfs.state.sealing import Sealing
 from mountfs.state.staging import StagingFiles
 from mountfs.state.tree import LocalTree
-
-DEFAULT_STAGING_LIMIT_BYTES: Final = 20 << 30
 
 
 class StateStore:

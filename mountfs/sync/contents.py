@@ -287,8 +287,11 @@ class Contents:
                 await trio.sleep(delay_s)
                 continue
             except MountError as error:
-                _log.warning("a content cannot be sent", error=str(error))
-                self._park(overlay.node_id, _code_of(error))
+                node_id, code = overlay.node_id, _code_of(error)
+                _log.warning(
+                    "a content cannot be sent", node_id=node_id, code=code, error=str(error)
+                )
+                self._park(node_id, code)
                 return
             self._ready[overlay] = _Ready(sent, job, touched)
             return

@@ -18,6 +18,7 @@ import trio
 from backend_server.protocol.commit_messages import Operation, OperationAnswer, Outcome
 from backend_server.protocol.limits import COMMIT_OPERATIONS_MAX
 from mountfs.core.offers import Offer
+from mountfs.core.refused_change import facts_of
 from mountfs.errors import MountError, NotLoggedIn, Refused, Unavailable
 from mountfs.state.store import StateStore
 from mountfs.state.view_changes import ViewChanges
@@ -317,7 +318,7 @@ class DriveSync:
         if applied.view:
             self._on_view_changes(applied.view)
         for refused in applied.settlement.parked:
-            _log.warning("the server refused a change; it waits for you", **refused.described())
+            _log.warning("the server refused a change; it waits for you", **facts_of(refused))
 
     def _plan(self) -> None:
         """Store the next batch if there is something to send. No checkpoint."""

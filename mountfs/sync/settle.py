@@ -5,14 +5,10 @@ changes exactly when the mirror shows what they said.
 """
 
 from collections.abc import Callable, Container, Iterable, Mapping, Sequence, Set
-from typing import NamedTuple
-
-import msgspec
 
 from backend_server.protocol.commit_messages import (
     CreateNode,
     NewContent,
-    Operation,
     OperationAnswer,
     Outcome,
     PlaceNodes,
@@ -21,13 +17,12 @@ from backend_server.protocol.commit_messages import (
 )
 from backend_server.protocol.errors import ErrorCode
 from backend_server.protocol.lost_past import LostPast
+from mountfs.core.refused_change import RefusedChange
 from mountfs.state.batches import SentOperation
 from mountfs.state.local_changes import Key
 from mountfs.state.overlay import Source
 from mountfs.state.store import StateStore
 
-_OURS_TO_EXPLAIN = frozenset({ErrorCode.MALFORMED, ErrorCode.INTERNAL})
-"""Refusals that no person can cause: one side is wrong."""
 _KNOTS = frozenset({ErrorCode.FOLDER_CYCLE, ErrorCode.FOLDER_NOT_EMPTY, ErrorCode.FOLDER_LINK})
 
 
@@ -101,24 +96,6 @@ def find_made_and_removed(
     }
 
 
-class RefusedNode(NamedTuple):
-    """A node that an operation was refused for."""
-
-    node_id: int
-    code: ErrorCode
-    operation: Operation
-
-    def described(self) -> dict[str, object]:
-        """Return what a log says of it: no name and no content. Pure."""
-        said: dict[str, object] = {
-            "kind": type(self.operation).__name__, "code": self.code, "node_id": self.node_id
-        }  # fmt: skip
-        if self.code in _OURS_TO_EXPLAIN:
-            fields = msgspec.structs.asdict(self.operation).items()
-            said["numbers"] = {name: value for name, value in fields if isinstance(value, int)}
-        return said
-
-
 class Settlement:
     """Settles one batch. `run` joins the caller's transaction."""
 
@@ -133,7 +110,7 @@ class Settlement:
         """Nodes whose content the server could not find: to be sent again."""
         self.knotted_keys: set[Key] = set()
         """Renames and removals that the server could not make in the order sent."""
-        self.parked: list[RefusedNode] = []
+        self.parked: list[RefusedChange] = []
 
     def run(
         self,
@@ -231,7 +208,7 @@ class Settlement:
         code = answer.code or ErrorCode.INTERNAL
         for node_id in _nodes_of(sent):
             self._state.parking.park(node_id, code, now_ns=self._state.clock.wall_ns())
-            self.parked.append(RefusedNode(node_id, code, operation))
+            self.parked.append(RefusedChange(node_id, code, operation))
 
 
 def _nodes_of(sent: SentOperation) -> Iterable[int]:

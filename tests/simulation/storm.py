@@ -29,9 +29,9 @@ from backend_server.protocol.manifests import unpack_entries
 from backend_server.services.begin_epoch import BeginEpochs
 from backend_server.services.compact_journal import CompactJournal
 from backend_server.services.reap_uploads import ReapUploads
+from mountfs.core.back_pressure import DEFAULT_STAGING_LIMIT_BYTES
 from mountfs.errors import Corruption, LocalStorageFull, Unavailable
 from mountfs.state.conflict_copies import find_conflict_copies
-from mountfs.state.store import DEFAULT_STAGING_LIMIT_BYTES
 from mountfs.vfs.interface import AttributeChanges, Inode, RenameFlags
 from simulation.network import Incarnation, StormyLink
 from simulation.work import NAMES, TEXT, Action, Work

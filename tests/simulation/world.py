@@ -49,11 +49,12 @@ from backend_server.protocol.transfer_messages import (
     UploadRequest,
     WantedChunk,
 )
+from mountfs.core.back_pressure import DEFAULT_STAGING_LIMIT_BYTES
 from mountfs.core.content import ContentSource, DirtyContent, Manifest
 from mountfs.core.text_merge import merge_texts
 from mountfs.errors import Corruption, MountError, Offline
 from mountfs.state.overlay import Source
-from mountfs.state.store import DEFAULT_STAGING_LIMIT_BYTES, StateStore
+from mountfs.state.store import StateStore
 from mountfs.sync.drive_sync import DriveSync
 from mountfs.transport.client import ServerClient
 from mountfs.vfs.attributes import Ownership
