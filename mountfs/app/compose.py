@@ -183,6 +183,7 @@ class _MountedDrive:
             cache=cache,
             counts=counts,
             recent=recent,
+            connect_anew=self._connect_anew,
         )
 
     async def serve(self, on_mounted: Callable[[], None]) -> None:
@@ -233,6 +234,9 @@ class _MountedDrive:
 
     async def _woke(self, slept_s: float) -> None:
         _LOG.info("slept for %.0f s: connecting anew", slept_s)
+        await self._connect_anew()
+
+    async def _connect_anew(self) -> None:
         await self._client.drop_connections()
         self._sync.woke()
 

@@ -1,6 +1,7 @@
 """A mounted drive as commands see it: its state in numbers, and sync."""
 
 import os
+from collections.abc import Awaitable, Callable
 from typing import Final
 
 from cache import BlockCache
@@ -49,7 +50,9 @@ class RunningDrive:
         cache: BlockCache,
         counts: TransferCounts,
         recent: RecentHappenings,
+        connect_anew: Callable[[], Awaitable[None]],
     ) -> None:
+        """`connect_anew` gives up every connection there is, and tries at once."""
         self._mount_point = mount_point
         self._drive_name = drive_name
         self._state = state
@@ -59,6 +62,7 @@ class RunningDrive:
         self._cache = cache
         self._counts = counts
         self._recent = recent
+        self._connect_anew = connect_anew
 
     @property
     def queue(self) -> Queue:
@@ -79,6 +83,10 @@ class RunningDrive:
         return self._sender.trouble
 
     async def sync(self) -> list[Parked]:
+        if not self.is_online:
+            # Whoever asks may know that the link is back. A call that froze with it would go on
+            # waiting for its deadline (30 s).
+            await self._connect_anew()
         return [self._parked(node_id) for node_id in await self._sync.sync_now()]
 
     def status(self) -> MountStatus:
