@@ -37,7 +37,10 @@ class Offer(NamedTuple):
     expected_revision: int | None = None
     """The head that the content, or an edit that was made of it, is to follow; None: its own."""
     attributes_version: int | None = None
-    """The version that the attributes are to follow; None: they are the server's."""
+    """The version that the attributes are to follow; None: they are the server's. A content brings
+    its times with them."""
+    keeps_both: bool = False
+    """Also what was written here beside the content that is offered, and is not one with it yet."""
 
 
 def decide_offer(
@@ -63,9 +66,9 @@ def decide_offer(
     expected_revision = attributes_version = None
     if is_content_lost:
         expected_revision = theirs.revision if is_head_known else NOT_THE_HEAD
-    if are_attributes_lost and are_theirs_older:
+    has_content = is_content_lost and not is_same
+    if (are_attributes_lost or has_content) and are_theirs_older:
         attributes_version = theirs.attributes_version
     if expected_revision is None and attributes_version is None:
         return None
-    has_content = is_content_lost and not is_same
     return Offer(node_id, False, has_content, expected_revision, attributes_version)

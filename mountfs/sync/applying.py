@@ -97,7 +97,8 @@ def apply(
     settlement = Settlement(state)
     touched, disputed = state.counter.last, set(state.disputes.bases)
     with state.database.transaction():
-        made_again = make_offers(state, offers)
+        copies = ConflictCopies(state, view, device_name=device_name, new_node_id=new_node_id)
+        made_again = make_offers(state, offers, copies)
         if arrival.lost_past is not None:
             state.add_lost_past(arrival.lost_past)
         met = arrival.met()
@@ -109,7 +110,6 @@ def apply(
         # What was saved here over an old file meets what others made of the same file.
         apply_successions(state, left_alone=settlement.applied_nodes, met=met)
         arrival.enter()
-        copies = ConflictCopies(state, view, device_name=device_name, new_node_id=new_node_id)
         Rebase(state, before, arrival.before, view, copies, is_merging=is_merging).run(
             keys=met.dentries.keys() | settlement.applied_keys,
             nodes=met.present.keys(),

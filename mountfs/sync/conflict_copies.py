@@ -52,6 +52,7 @@ class ConflictCopies:
         state = self._state
         copy_id = self.new_node_id()
         state.changes.drop_node(record.node_id)
+        state.parking.unpark(record.node_id)
         state.tree.create(
             record._replace(
                 node_id=copy_id, attributes_version=0, revision=0, manifest_id=b"", entries=b""

@@ -54,7 +54,8 @@ class LargeArrival:
         """Put the next page with the others. Raises as `Progress.take`."""
         self._progress.take(page)
         self._last_page = page
-        self.lost_past = page.lost or self.lost_past
+        if self.is_snapshot:
+            self.lost_past = page.lost or self.lost_past
         if self.lost_past is not None:
             removed = (node.node_id for node in page.nodes if node.kind is NodeKind.REMOVED)
             self.told_removed.update(removed)

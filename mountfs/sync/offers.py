@@ -20,11 +20,14 @@ from mountfs.state.records import LocalDentry, LocalNode, NodeRecord
 from mountfs.state.store import StateStore
 from mountfs.state.tree import source_of
 from mountfs.sync.arrivals import Arrival
+from mountfs.sync.conflict_copies import ConflictCopies
 from mountfs.sync.large_arrival import LargeArrival
 from mountfs.sync.successions import apply_successions
 
 _log = structlog.get_logger()
 
+_NO_VERSION = 0
+"""Of attributes that are the mirror's, and yet no change of those: the rebase gives them one."""
 _NAMED_MAX = 100
 """Files that are named in the log as not whole; of more only the number."""
 
@@ -52,7 +55,12 @@ async def plan_offers(state: StateStore, arrival: Arrival, contents: HeldContent
             if offer is None or _is_nothing(offer, state):
                 continue
             source = source_of(record)
-            if offer.has_content and source and not await _is_whole(state, contents, source):
+            is_whole = source is None or await _is_whole(contents, source)
+            if record.node_id in state.overlays:
+                # It is to be sent in any case. In a dispute it lacks what is offered.
+                is_disputed = record.node_id in state.disputes
+                offer = offer._replace(keeps_both=is_whole and is_disputed)
+            elif offer.has_content and not is_whole:
                 lacking_count += 1
                 if lacking_count <= _NAMED_MAX:
                     _log.warning(
@@ -95,16 +103,14 @@ def _version_of(node: NodeRecord) -> Version:
     return Version(node.revision, node.attributes_version, node.manifest_id)
 
 
-async def _is_whole(state: StateStore, contents: HeldContents, source: Source) -> bool:
-    if source.node_id in state.overlays:
-        return True  # what was written here is to be sent in any case
+async def _is_whole(contents: HeldContents, source: Source) -> bool:
     try:
         return await contents.is_whole(source)
     except MountError:
         return False
 
 
-def make_offers(state: StateStore, offers: Sequence[Offer]) -> set[int]:
+def make_offers(state: StateStore, offers: Sequence[Offer], copies: ConflictCopies) -> set[int]:
     """Make local changes of the offers; return the nodes that are made again.
 
     Before anything is applied. Joins the caller's transaction.
@@ -112,19 +118,26 @@ def make_offers(state: StateStore, offers: Sequence[Offer]) -> set[int]:
     if offers:
         # What was saved over a file follows on what is offered of it.
         apply_successions(state, left_alone=state.changes.in_flight_nodes)
-    return {offer.node_id for offer in offers if _make(state, offer) and offer.is_made_again}
+    return {
+        offer.node_id for offer in offers if _make(state, offer, copies) and offer.is_made_again
+    }
 
 
-def _make(state: StateStore, offer: Offer) -> bool:
+def _make(state: StateStore, offer: Offer, copies: ConflictCopies) -> bool:
     """Whether it was made: not of what was removed here since it was planned."""
     node_id = offer.node_id
     record, seen = state.mirror.node(node_id), state.tree.node(node_id)
     if record is None or seen is None or not (state.tree.places(node_id) or node_id == 1):
         return False
+    overlay = state.overlays.get(node_id)
+    if offer.keeps_both and overlay is not None and node_id in state.disputes:
+        state.disputes.end(node_id)
+        copies.keep_both(overlay)
+        seen = record
     if offer.is_made_again or offer.attributes_version is not None:
         state.changes.put_node(_local_node(state, seen, offer))
     if offer.is_made_again:
-        _name_again(state, node_id)
+        _name_again(state, seen)
     if offer.expected_revision is not None:
         _offer_content(state, record, offer, offer.expected_revision)
     return True
@@ -133,19 +146,21 @@ def _make(state: StateStore, offer: Offer) -> bool:
 def _local_node(state: StateStore, seen: NodeRecord, offer: Offer) -> LocalNode:
     return LocalNode(
         seen.node_id, seen.kind, seen.mode, seen.uid, seen.gid, seen.mtime_ns, seen.ctime_ns,
-        offer.attributes_version or 0, seen.target, seen.rdev, offer.is_made_again,
+        _NO_VERSION, seen.target, seen.rdev, offer.is_made_again,
         state.changes.next_touch(), seen.xattrs, seen.conflict_of, seen.conflict_device,
         seen.conflict_at_ns,
     )  # fmt: skip
 
 
-def _name_again(state: StateStore, node_id: int) -> None:
+def _name_again(state: StateStore, node: NodeRecord) -> None:
     """The server has none of the names that it had."""
-    changes = state.changes
+    changes, node_id = state.changes, node.node_id
     for parent, name in state.mirror.places(node_id):
         row = changes.dentries.get((parent, name))
         if row is None:
-            row = LocalDentry(parent, name, node_id, node_id, changes.next_touch())
+            row = LocalDentry(
+                parent, name, node_id, node_id, changes.next_touch(), is_folder=node.is_folder
+            )
         changes.put_dentry(row._replace(expected=0))
 
 
@@ -156,5 +171,8 @@ def _offer_content(
     if overlay is not None:
         state.disputes.end(record.node_id)  # with what the server had, and has not
         state.overlays.rebase(overlay, expected_revision)
-    elif offer.has_content and (source := source_of(record)) is not None:
-        state.overlays.begin(record.node_id, expected_revision=expected_revision, source=source)
+    elif offer.has_content:
+        # No source: it had been emptied.
+        state.overlays.begin(
+            record.node_id, expected_revision=expected_revision, source=source_of(record)
+        )

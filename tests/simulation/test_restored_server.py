@@ -82,10 +82,13 @@ async def test_what_was_written_since_comes_back(
         await a.mkdir("letters")
         await a.write("letters/old", b"old")
         await a.write("letters/kept", b"kept")
+        await a.write("letters/emptied", b"not empty yet")
         await a.settled()
         backup = Backup(world)
         await backup.make()
+        await trio.sleep(10)
         await a.write("letters/old", b"edited since")
+        await a.write("letters/emptied", b"")
         await a.mkdir("letters/new")
         await a.write("letters/new/made", b"made since")
         await a.write("letters/empty", b"")
@@ -94,12 +97,15 @@ async def test_what_was_written_since_comes_back(
         await a.settled()
         inode = await a.find("letters/new/made")
         before = await a.tree()
+        times = {path: (await a.stat(path)).mtime_ns for path in before}
         await backup.restore(is_said=is_said)
         assert await backup.rest(a) == before
         assert await a.find("letters/new/made") == inode, "programs have it open"
         fresh = await world.device("fresh")
         assert await fresh.tree() == before
         assert (await fresh.stat("letters/kept")).mode & 0o777 == 0o600
+        for path in ("letters/old", "letters/emptied", "letters/kept", "letters/new/made"):
+            assert (await fresh.stat(path)).mtime_ns == times[path], path
 
 
 async def test_two_devices_offer_the_same(autojump_clock: object, tmp_path: Path) -> None:
@@ -117,6 +123,35 @@ async def test_two_devices_offer_the_same(autojump_clock: object, tmp_path: Path
         assert before == await b.tree()
         await backup.restore()
         assert await backup.rest(a, b) == before, "and no copies"
+
+
+async def test_what_others_wrote_of_a_disputed_file_is_offered_too(
+    autojump_clock: object, tmp_path: Path
+) -> None:
+    """It is in nothing that was written here, and the mirror is all that has it."""
+    async with open_world(tmp_path) as world:
+        a, b = await world.device("a"), await world.device("b")
+        await a.write("file", b"one\ntwo\nthree\n")
+        await world.quiet()
+        backup = Backup(world)
+        await backup.make()
+        a.transport.is_cut = True
+        await a.write("file", b"ONE\ntwo\nthree\n")
+        await b.write("file", b"one\ntwo\nTHREE\n")
+        await b.settled()
+        a.contents.is_unreadable = True  # so that the merge waits
+        a.transport.is_cut = a.transport.brings_no_blocks = False
+        hold = trio.Event()
+        a.contents.during_merge = hold.wait
+        a.contents.is_unreadable = False
+        a.sync.hint()
+        await trio.sleep(30)
+        assert a.state.disputes.bases
+        b.transport.is_cut = True
+        await backup.restore()
+        shown = await backup.rest(a)
+        hold.set()
+        assert set(shown.values()) == {b"ONE\ntwo\nthree\n", b"one\ntwo\nTHREE\n"}
 
 
 async def only_edit(device: Device) -> None:

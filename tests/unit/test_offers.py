@@ -25,10 +25,10 @@ MADE_AGAIN = Offer(NODE, True, True, NOT_THE_HEAD)
         (Version(12, 9, MINE), None, True, Offer(NODE, False, True, NOT_THE_HEAD)),
         (Version(5, 11, OLD), None, True, None),
         # Edited, on what the backup has.
-        (Version(12, 9, MINE), Version(5, 9, OLD), False, Offer(NODE, False, True, 5)),
+        (Version(12, 9, MINE), Version(5, 9, OLD), False, Offer(NODE, False, True, 5, 9)),
         (Version(12, 11, MINE), Version(5, 9, OLD), False, Offer(NODE, False, True, 5, 9)),
         (Version(5, 11, OLD), Version(5, 9, OLD), False, Offer(NODE, attributes_version=9)),
-        (Version(12, 9, MINE), Version(0, 9, b""), False, Offer(NODE, False, True, 0)),
+        (Version(12, 9, MINE), Version(0, 9, b""), False, Offer(NODE, False, True, 0, 9)),
         # Edited since as well: both are kept; of attributes the server's.
         (
             Version(12, 11, MINE), Version(1001, 1002, THEIRS), False,
