@@ -15,6 +15,8 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -45,7 +47,7 @@ class Calls:
         self.timed("list", lambda: list(folder.iterdir()))
         self.timed("stat of no name", lambda: (folder / "no such name").exists())
         for path in folder.iterdir():
-            self.timed("stat", path.lstat)
+            self.timed("stat", partial(_lstat, path))
         self._read(cached, "cached")
 
     def read_uncached(self, path: Path) -> None:
@@ -80,6 +82,12 @@ class Calls:
         if handle is not None:
             self.timed(f"read, {how}", lambda: os.read(handle, 1 << 20))
             self.timed("close", lambda: os.close(handle))
+
+
+def _lstat(path: Path) -> None:
+    """lstat(2) of a name that another thread may have changed since it was listed."""
+    with suppress(FileNotFoundError):
+        path.lstat()
 
 
 def go_round(folder: Path, cached: Path, uncached: Path, number: str) -> list[Result]:
