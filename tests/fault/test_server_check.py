@@ -291,7 +291,7 @@ async def test_a_database_of_an_older_version_is_told_and_a_repair_upgrades_it(
     config: ServerConfig,
 ) -> None:
     await filled(config)
-    execute(config, "DROP TABLE lost_chunks", "UPDATE alembic_version SET version_num = '0004'")
+    execute(config, "DROP TABLE ended_epochs", "UPDATE alembic_version SET version_num = '0005'")
     refused = refusal(config)
     assert "bring it up to date" in refused
     assert check(config, "--repair").code == 0

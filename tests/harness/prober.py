@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -63,7 +64,8 @@ def uninterruptible(pid: int) -> list[str]:
     """Return the threads of a process that are in state D, by what they wait in."""
     found = []
     for task in Path(f"/proc/{pid}/task").iterdir():
-        # The name may hold anything; the state is behind its closing parenthesis.
-        if (task / "stat").read_text().rpartition(")")[2].split()[0] == "D":
-            found.append(f"{task.name} in {(task / 'wchan').read_text()}")
+        with suppress(FileNotFoundError, ProcessLookupError):  # a thread may end meanwhile
+            # The name may hold anything; the state is behind its closing parenthesis.
+            if (task / "stat").read_text().rpartition(")")[2].split()[0] == "D":
+                found.append(f"{task.name} in {(task / 'wchan').read_text()}")
     return found
