@@ -184,6 +184,13 @@ class Overlays:
         overlay.expected_revision = expected_revision
         self._store(overlay)
 
+    def stand_on(self, overlay: Overlay, head: Source) -> None:
+        """What lies below the overlay is this head now, the same bytes; a commit replaces it."""
+        assert overlay.source is not None
+        assert overlay.source.manifest_id == head.manifest_id
+        overlay.source = head
+        self.rebase(overlay, head.revision)
+
     def move(self, overlay: Overlay, node_id: int, *, expected_revision: int) -> None:
         """Make the overlay that of another node, which has none."""
         assert node_id not in self._by_node

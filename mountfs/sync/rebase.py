@@ -313,6 +313,10 @@ class Rebase:
         remote = self._state.mirror.node(node_id)
         if remote is None and created is not None and created.is_created:
             return
+        if remote is not None and self._is_given_back(overlay, remote):
+            self._state.overlays.stand_on(overlay, Source(*_content_of(remote)))
+            self._state.parking.unpark(node_id)
+            return
         if remote is not None and our_revision == remote.revision:
             self._state.overlays.rebase(overlay, our_revision)
         verdict = decide_content(
@@ -335,6 +339,16 @@ class Rebase:
                 self._copies.keep_both(overlay)
             case ContentVerdict.REVIVE:
                 self._revival.revive_file(node_id)
+
+    def _is_given_back(self, overlay: Overlay, remote: NodeRecord) -> bool:
+        """Whether another device gave a restored server what was edited here. See `offers`."""
+        source = overlay.source
+        return (
+            source is not None
+            and self._state.has_lost(source.revision)
+            and source.manifest_id == remote.manifest_id
+            and overlay.node_id not in self._state.disputes
+        )
 
     def _may_merge(self, overlay: Overlay, remote: NodeRecord | None) -> bool:
         """Whether the file is disputed, from now on or still."""

@@ -276,6 +276,35 @@ async def test_what_is_not_whole_here_is_left_to_who_has_it(
         assert await backup.rest(a, b) == {"file": b"since the backup", "made": b"made since"}
 
 
+@pytest.mark.parametrize("name", ["file", "made"])
+async def test_an_edit_waits_for_the_device_that_has_what_was_edited(
+    autojump_clock: object, tmp_path: Path, name: str
+) -> None:
+    async with open_world(tmp_path) as world:
+        a, b = await world.device("a"), await world.device("b")
+        await a.write("file", b"\0 old")
+        await world.quiet()
+        backup = Backup(world)
+        await backup.make()
+        await a.write(name, b"\0 since the backup")
+        await world.quiet()
+        b.contents.evict()
+        a.transport.is_cut = b.transport.is_cut = True
+        await b.patch(name, 2, b"S")
+        await backup.restore()
+        b.transport.is_cut = False
+        b.sync.hint()
+        await trio.sleep(200)
+        assert b.state.parking.codes, "it has only what it wrote"
+        a.transport.is_cut = False
+        shown = await backup.rest(a, b)
+        assert shown[name] == b"\0 Since the backup"
+        assert set(shown) == {"file", name}, "and no copies"
+        await b.patch(name, 0, b"1")
+        await world.come_to_rest()
+        assert (await a.tree())[name] == b"1 Since the backup"
+
+
 async def test_a_batch_that_was_answered_before_is_not_taken_for_made(
     autojump_clock: object, tmp_path: Path
 ) -> None:
