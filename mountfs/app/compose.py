@@ -145,7 +145,7 @@ class _MountedDrive:
         self._refetch = Refetch(drive_id, self._reader, self._catalog, self._committed_content)
 
         sender = DriveContentSender(
-            drive_id, uploader, self._reader, self._catalog, counts, happened=self._note_sent
+            drive_id, uploader, self._chunks, self._catalog, counts, happened=self._note_sent
         )
         self._sync = DriveSync(
             state,

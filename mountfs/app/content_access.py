@@ -6,11 +6,19 @@ from typing import Final
 
 import trio
 
-from backend_server.protocol.identity import DriveId, ManifestId, NodeId, RevisionId, UploadId
+from backend_server.protocol.identity import (
+    ChunkId,
+    DriveId,
+    ManifestId,
+    NodeId,
+    RevisionId,
+    UploadId,
+)
 from mountfs.app.transfer_counts import TransferCounts
 from mountfs.blocks.manifests import ManifestCatalog
 from mountfs.blocks.read_stream import ReadStream
 from mountfs.blocks.reader import ContentReader
+from mountfs.blocks.store import ChunkStore
 from mountfs.blocks.uploader import SentContent, Uploader
 from mountfs.blocks.workers import Workers
 from mountfs.core.content import ContentSource, DirtyContent, committed_content
@@ -67,7 +75,7 @@ class DriveContentSender:
         self,
         drive_id: DriveId,
         uploader: Uploader,
-        reader: ContentReader,
+        store: ChunkStore,
         catalog: ManifestCatalog,
         counts: TransferCounts,
         *,
@@ -75,7 +83,9 @@ class DriveContentSender:
     ) -> None:
         self._drive_id = drive_id
         self._uploader = uploader
-        self._reader = reader
+        self._store = store
+        self._held: dict[int, tuple[ChunkId, ...]] = {}
+        """By node, what must not be evicted; each chunk is held once for each of its nodes."""
         self._catalog = catalog
         self._counts = counts
         self._happened = happened
@@ -110,10 +120,20 @@ class DriveContentSender:
     async def source(self, source: Source) -> ContentSource:
         return await load_source(self._drive_id, self._catalog, source)
 
-    async def is_whole(self, source: Source) -> bool:
+    async def hold(self, source: Source) -> bool:
         manifest = self._catalog.get(self._drive_id, ManifestId(source.manifest_id), source.entries)
-        await trio.lowlevel.checkpoint()
-        return manifest is not None and self._reader.holds_all(self._drive_id, manifest)
+        if manifest is None:
+            return False
+        chunk_ids = tuple(entry.chunk_id for entry in manifest.entries if not entry.is_hole)
+        if not await self._store.hold(self._drive_id, chunk_ids):
+            return False
+        self.let_go(source.node_id)
+        self._held[source.node_id] = chunk_ids
+        return True
+
+    def let_go(self, node_id: int) -> None:
+        if (chunk_ids := self._held.pop(node_id, None)) is not None:
+            self._store.release(self._drive_id, chunk_ids)
 
 
 class DriveMergeWork:

@@ -145,12 +145,6 @@ class ContentReader:
         chunk_ids = {entry.chunk_id for entry in manifest.entries if not entry.is_hole}
         return len(self._store.lacking(drive_id, chunk_ids)) < len(chunk_ids)
 
-    def holds_all(self, drive_id: DriveId, manifest: Manifest) -> bool:
-        """Whether every chunk of a content is on this device."""
-        return not self._store.lacking(
-            drive_id, {entry.chunk_id for entry in manifest.entries if not entry.is_hole}
-        )
-
     def ask_ahead(self, source: ContentSource, start: int, end: int) -> None:
         """Let the chunks that hold bytes `start` to `end` come, if they are not here. No wait."""
         manifest = source.manifest

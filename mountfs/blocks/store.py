@@ -90,6 +90,21 @@ class ChunkStore:
         # No pointless visit to the database when everything is in memory.
         return asked - self._cache.contains_many(drive_id, asked) if asked else asked
 
+    async def hold(self, drive_id: DriveId, chunk_ids: Iterable[ChunkId]) -> bool:
+        """Keep chunks from eviction until `release`; whether all of them are in the cache. If not,
+        none is held. Counted; forgotten when the process ends."""
+        held = tuple(chunk_ids)
+        await self.drain()  # what is not in the cache yet cannot be held there
+        self._cache.hold(drive_id, held)
+        if len(self._cache.contains_many(drive_id, held)) == len(set(held)):
+            return True
+        self._cache.release(drive_id, held)
+        return False
+
+    def release(self, drive_id: DriveId, chunk_ids: Iterable[ChunkId]) -> None:
+        """Take back one `hold` of each chunk."""
+        self._cache.release(drive_id, chunk_ids)
+
     async def put(self, drive_id: DriveId, chunk_id: ChunkId, plaintext: bytes) -> None:
         """Keep a chunk on this device; waits while the cache's writer is behind."""
         await self._writer.put(drive_id, chunk_id, plaintext)

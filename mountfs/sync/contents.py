@@ -73,8 +73,14 @@ class ContentSender(Protocol):
         """Return a committed content with its manifest."""
         ...
 
-    async def is_whole(self, source: Source) -> bool:
-        """Whether all of a committed content is on this device. Asks no server."""
+    async def hold(self, source: Source) -> bool:
+        """Keep a committed content on this device until its node is `let_go`, or the process ends.
+
+        Whether all of it is here; if not, nothing is held. Asks no server."""
+        ...
+
+    def let_go(self, node_id: int) -> None:
+        """What is held of the node is needed no longer. Nothing may be."""
         ...
 
 
@@ -185,6 +191,13 @@ class Contents:
     def committed(self, node_id: int, now_s: float) -> None:
         """The node's content was sent in a batch."""
         self._history.sent(node_id, now_s)
+        self._sender.let_go(node_id)
+
+    async def hold_lost(self) -> None:
+        """Keep on this device what the server lost and was not given back yet. At a start."""
+        for overlay in self._state.overlays:
+            if overlay.source is not None and self._state.has_lost(overlay.source.revision):
+                await self._sender.hold(overlay.source)
 
     def forget(self, node_id: int) -> None:
         """What was ready of the node is not any more: committed, or lost on the server."""

@@ -181,6 +181,7 @@ class DriveSync:
                 copies_of=self._copies_of, on_decided=self._dispute_decided,
             )  # fmt: skip
             self._merging.start()
+            await self._contents.hold_lost()
             nursery.start_soon(self._follow)
             failures = 0
             while True:

@@ -35,8 +35,8 @@ _NAMED_MAX = 100
 class HeldContents(Protocol):
     """What `sync` needs of `blocks` here."""
 
-    async def is_whole(self, source: Source) -> bool:
-        """Whether all of a committed content is on this device. Asks no server."""
+    async def hold(self, source: Source) -> bool:
+        """As `ContentSender.hold`: what is offered may be the last there is of it."""
         ...
 
 
@@ -55,7 +55,7 @@ async def plan_offers(state: StateStore, arrival: Arrival, contents: HeldContent
             if offer is None or _is_nothing(offer, state):
                 continue
             source = source_of(record)
-            is_whole = source is None or await _is_whole(contents, source)
+            is_whole = source is None or await _is_held(contents, source)
             if record.node_id in state.overlays:
                 # It is to be sent in any case. In a dispute it lacks what is offered.
                 is_disputed = record.node_id in state.disputes
@@ -103,9 +103,9 @@ def _version_of(node: NodeRecord) -> Version:
     return Version(node.revision, node.attributes_version, node.manifest_id)
 
 
-async def _is_whole(contents: HeldContents, source: Source) -> bool:
+async def _is_held(contents: HeldContents, source: Source) -> bool:
     try:
-        return await contents.is_whole(source)
+        return await contents.hold(source)
     except MountError:
         return False
 

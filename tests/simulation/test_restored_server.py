@@ -305,6 +305,34 @@ async def test_an_edit_waits_for_the_device_that_has_what_was_edited(
         assert (await a.tree())[name] == b"1 Since the backup"
 
 
+@pytest.mark.parametrize("is_killed", [False, True])
+async def test_what_is_offered_is_not_evicted_before_it_is_sent(
+    autojump_clock: object, tmp_path: Path, *, is_killed: bool
+) -> None:
+    async with open_world(tmp_path) as world:
+        a = await world.device("a")
+        await a.write("file", b"old")
+        await a.settled()
+        backup = Backup(world)
+        await backup.make()
+        await a.write("file", b"since the backup")
+        await a.write("made", b"made since")
+        await a.settled()
+        await backup.restore()
+        a.contents.failures_left = 1000
+        a.sync.hint()
+        await trio.sleep(20)
+        assert a.sync.pending_count
+        if is_killed:
+            await a.kill()
+            await a.start()
+        a.contents.evict()
+        a.contents.failures_left = 0
+        assert await backup.rest(a) == {"file": b"since the backup", "made": b"made since"}
+        a.contents.evict()
+        assert not a.cached, "nothing is held for longer than that"
+
+
 async def test_a_batch_that_was_answered_before_is_not_taken_for_made(
     autojump_clock: object, tmp_path: Path
 ) -> None:

@@ -102,6 +102,7 @@ class SmallContents:
         self._client = client
         self._drive = drive
         self._plain = cached
+        self._held: dict[int, list[ChunkId]] = {}
         self._uploads_count = uploads
         self.is_announcing = False
         """Contents go by announced uploads, which have a lease, and not inside the commit."""
@@ -150,11 +151,17 @@ class SmallContents:
             manifest,
         )
 
-    async def is_whole(self, source: Source) -> bool:
+    async def hold(self, source: Source) -> bool:
         from backend_server.protocol.manifests import unpack_entries
 
-        entries = unpack_entries(source.entries)
-        return bool(entries) and all(entry.chunk_id in self._plain for entry in entries)
+        chunk_ids = [entry.chunk_id for entry in unpack_entries(source.entries)]
+        if not chunk_ids or not self._plain.keys() >= set(chunk_ids):
+            return False
+        self._held[source.node_id] = chunk_ids
+        return True
+
+    def let_go(self, node_id: int) -> None:
+        self._held.pop(node_id, None)
 
     async def read(self, source: ContentSource, offset: int, length: int) -> bytes:
         data = b""
@@ -183,7 +190,9 @@ class SmallContents:
 
     def evict(self) -> None:
         """Forget what can be fetched again."""
-        self._plain.clear()
+        held = {chunk_id for chunk_ids in self._held.values() for chunk_id in chunk_ids}
+        for chunk_id in self._plain.keys() - held:
+            del self._plain[chunk_id]
 
     def new_upload_id(self) -> UploadId:
         self._uploads_count += 1
