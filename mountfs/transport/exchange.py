@@ -40,6 +40,9 @@ _RETRY_DELAY_S: Final = 0.05
 
 # What a connection raises that the server closed while it lay idle.
 _STALE: Final = (httpx.RemoteProtocolError, httpx.ReadError, httpx.WriteError, httpx.CloseError)
+_STALE_WITHIN_S: Final = 5.0
+"""By when such a connection raises it. What breaks later lay not idle, and whoever waited for it is
+not kept waiting for a second try as well: 30 s more, where the link froze."""
 
 Headers = list[tuple[bytes, bytes]]
 
@@ -225,10 +228,11 @@ class Exchange:
         self, make: Callable[[], httpx.Request], body_bytes: int, is_idempotent: bool
     ) -> httpx.Response:
         """Return the answer with its body unread; tries a second time on a stale connection."""
+        began_at = trio.current_time()
         try:
             return await self._open_once(make(), body_bytes)
         except _STALE:
-            if not is_idempotent:
+            if not is_idempotent or trio.current_time() > began_at + _STALE_WITHIN_S:
                 raise
         await trio.sleep(_RETRY_DELAY_S * self._jitter())
         return await self._open_once(make(), body_bytes)

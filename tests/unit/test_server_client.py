@@ -357,6 +357,29 @@ class _Silent(httpx.AsyncBaseTransport):
         raise AssertionError("unreachable")
 
 
+class _ClosingLate(httpx.AsyncBaseTransport):
+    """What a link that froze does in the end."""
+
+    def __init__(self) -> None:
+        self.requests_count = 0
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        self.requests_count += 1
+        await trio.sleep(29)
+        raise httpx.RemoteProtocolError("closed")
+
+
+async def test_what_breaks_late_lay_not_idle_and_is_not_tried_again(
+    autojump_clock: MockClock,
+) -> None:
+    transport = _ClosingLate()
+    client = ServerClient("http://s", "t", http_transport=transport)
+    with pytest.raises(Offline):
+        await client.account()
+    assert transport.requests_count == 1
+    assert trio.current_time() < 30
+
+
 async def test_a_silent_server_passes_the_deadline(autojump_clock: MockClock) -> None:
     client = ServerClient("http://server", "t", http_transport=_Silent())
     began = trio.current_time()
