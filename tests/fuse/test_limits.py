@@ -165,3 +165,27 @@ def test_the_largest_file(folder: Path) -> None:
         assert file.seek(0, os.SEEK_END) == largest
     # The check of everything would read all of it.
     (folder / "large").unlink()
+
+
+def test_what_crosses_the_edge_of_the_mount(drive: SharedDrive, tmp_path: Path) -> None:
+    """rename(2), link(2) and rmdir(2): the kernel's answers, which no file system may spoil."""
+    root = drive.here.path
+    inside, outside = root / "edge", tmp_path / "outside"
+    inside.write_bytes(b"inside")
+    outside.write_bytes(b"outside")
+    calls: dict[str, tuple[Callable[[], object], str]] = {
+        "rename out": (lambda: inside.rename(tmp_path / "moved"), "EXDEV"),
+        "rename in": (lambda: outside.rename(root / "moved"), "EXDEV"),
+        "link out": (lambda: (tmp_path / "linked").hardlink_to(inside), "EXDEV"),
+        "link in": (lambda: (root / "linked").hardlink_to(outside), "EXDEV"),
+        "rmdir the root": (root.rmdir, "EBUSY"),
+        "rename the root": (lambda: root.rename(tmp_path / "root"), "EBUSY"),
+    }
+    found = {}
+    for name, (call, _) in calls.items():
+        with pytest.raises(OSError) as caught:  # noqa: PT011 - its errno is looked at below
+            call()
+        found[name] = errno.errorcode[caught.value.errno or 0]
+    assert found == {name: expected for name, (_, expected) in calls.items()}
+    assert (inside.read_bytes(), outside.read_bytes()) == (b"inside", b"outside")
+    inside.unlink()

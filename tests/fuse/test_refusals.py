@@ -3,9 +3,11 @@
 Exit codes: 0 done, 1 refused or failed, 2 usage, 3 server unreachable.
 """
 
+import errno
 import os
 import shutil
 import sqlite3
+from collections.abc import Callable
 from pathlib import Path
 
 import httpx
@@ -18,6 +20,7 @@ from harness.mount import Mount, mounted_at
 from harness.processes import Finished
 from harness.relay import free_port
 from harness.server import Account, Server
+from harness.trees import read_tree
 from harness.waiting import wait_until
 
 pytestmark = pytest.mark.fuse
@@ -208,14 +211,47 @@ def test_unmount_waits_for_the_server_and_now_does_not(
     )
 
 
-def test_a_read_only_mount(device: NewDevice, mounted: NewMount) -> None:
-    writer = mounted(device("laptop"))
-    (writer.path / "f").write_bytes(b"content")
+WRITING_CALLS: dict[str, Callable[[Path], object]] = {
+    "open for writing": lambda root: os.open(root / "f", os.O_WRONLY),
+    "open for reading and writing": lambda root: os.open(root / "f", os.O_RDWR),
+    "open to append": lambda root: os.open(root / "f", os.O_WRONLY | os.O_APPEND),
+    "open to empty": lambda root: os.open(root / "f", os.O_RDONLY | os.O_TRUNC),
+    "create": lambda root: os.open(root / "new", os.O_RDONLY | os.O_CREAT, 0o644),
+    "truncate": lambda root: os.truncate(root / "f", 0),
+    "chmod": lambda root: (root / "f").chmod(0o600),
+    "chown": lambda root: os.chown(root / "f", os.getuid(), os.getgid()),
+    "utimens": lambda root: os.utime(root / "f", (1, 1)),
+    "mkdir": lambda root: (root / "new").mkdir(),
+    "rmdir": lambda root: (root / "empty").rmdir(),
+    "unlink": lambda root: (root / "f").unlink(),
+    "rename": lambda root: (root / "f").rename(root / "new"),
+    "rename over": lambda root: (root / "f").rename(root / "other"),
+    "link": lambda root: (root / "new").hardlink_to(root / "f"),
+    "symlink": lambda root: (root / "new").symlink_to("f"),
+    "mkfifo": lambda root: os.mkfifo(root / "new"),
+    "setxattr": lambda root: os.setxattr(root / "f", "user.new", b"1"),
+    "removexattr": lambda root: os.removexattr(root / "f", "user.old"),
+}
+
+
+def test_a_read_only_mount_refuses_everything_that_writes(
+    device: NewDevice, mounted: NewMount
+) -> None:
+    writer = mounted(device("laptop"), "--xattrs")
+    for name in ("f", "other"):
+        (writer.path / name).write_bytes(b"content")
+    os.setxattr(writer.path / "f", "user.old", b"1")
+    (writer.path / "empty").mkdir()
     writer.sync()
-    reader = mounted(device("desktop"), "--read-only")
-    assert (reader.path / "f").read_bytes() == b"content"
-    with pytest.raises(OSError, match="Read-only file system"):
-        (reader.path / "g").write_bytes(b"")
+    reader = mounted(device("desktop"), "--read-only", "--xattrs")
+    before = read_tree(reader.path)
+    for name, call in WRITING_CALLS.items():
+        with pytest.raises(OSError) as caught:  # noqa: PT011 - its errno is looked at below
+            call(reader.path)
+        assert (name, caught.value.errno) == (name, errno.EROFS)
+    assert read_tree(reader.path) == before == read_tree(writer.path)
+    assert os.getxattr(reader.path / "f", "user.old") == b"1"
+    assert reader.status()["queue"]["operations"] == 0
 
 
 # The server turns the device away ------------------------------------------------------------
