@@ -6,6 +6,7 @@ nobody waits for them.
 """
 
 from collections.abc import Callable, Iterable, Set
+from contextlib import suppress
 from typing import NamedTuple, Protocol
 
 import structlog
@@ -197,7 +198,8 @@ class Contents:
         """Keep on this device what the server lost and was not given back yet. At a start."""
         for overlay in self._state.overlays:
             if overlay.source is not None and self._state.has_lost(overlay.source.revision):
-                await self._sender.hold(overlay.source)
+                with suppress(MountError):  # whoever sends it is told
+                    await self._sender.hold(overlay.source)
 
     def forget(self, node_id: int) -> None:
         """What was ready of the node is not any more: committed, or lost on the server."""

@@ -9,7 +9,7 @@ not know yet, and our own changes never look like somebody else's.
 """
 
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Final, Protocol
 
 import structlog
@@ -17,23 +17,19 @@ import trio
 
 from backend_server.protocol.commit_messages import Operation, OperationAnswer, Outcome
 from backend_server.protocol.limits import COMMIT_OPERATIONS_MAX
-from mountfs.core.offers import Offer
 from mountfs.core.refused_change import facts_of
 from mountfs.errors import MountError, NotLoggedIn, Refused, Unavailable
 from mountfs.state.store import StateStore
 from mountfs.state.view_changes import ViewChanges
-from mountfs.sync.applying import Applied, apply, contents_in_doubt
-from mountfs.sync.arrivals import Arrival
+from mountfs.sync.applying import Applied
 from mountfs.sync.backoff import BACKOFF_MAX_S, backoff_s
 from mountfs.sync.burst import Burst
 from mountfs.sync.conflict_copies import ConflictCopies
 from mountfs.sync.contents import Contents, ContentSender
-from mountfs.sync.feed import FeedSource, fill_empty_mirror
+from mountfs.sync.feed import FeedSource
 from mountfs.sync.follower import Follower, PollServer
-from mountfs.sync.gathering import SMALL_ROWS_MAX, gather
 from mountfs.sync.large_arrival import move_into_mirror
 from mountfs.sync.merging import MergeWork, Merging
-from mountfs.sync.offers import plan_offers
 from mountfs.sync.planning import (
     held_nodes,
     is_sent,
@@ -43,6 +39,7 @@ from mountfs.sync.planning import (
     settle_unchanged,
     store_batch,
 )
+from mountfs.sync.pulling import Pulling
 from mountfs.sync.resend import CommitServer, send_batch
 from mountfs.sync.successions import apply_successions
 
@@ -92,6 +89,7 @@ class DriveSync:
             jitter=jitter,
         )
         self._contents: Contents | None = None
+        self._pulling: Pulling | None = None
         self._merging: Merging | None = None
         self._wake = trio.Event()
         self._woken = trio.Event()
@@ -176,6 +174,11 @@ class DriveSync:
             self.local_change()
         async with trio.open_nursery() as nursery:
             self._contents = Contents(self._state, self._sender, nursery, wake=self._content_done)
+            self._pulling = Pulling(
+                self._state, self._server, self._sender, self._contents,
+                device_name=self._device_name, new_node_id=self._new_node_id,
+                is_merging=self._is_merging,
+            )  # fmt: skip
             self._merging = Merging(
                 self._state, self._merge_work, nursery, is_wanted=self._is_merging,
                 copies_of=self._copies_of, on_decided=self._dispute_decided,
@@ -220,23 +223,17 @@ class DriveSync:
         return answers
 
     async def _pull_and_apply(self, answers: dict[int, OperationAnswer] | None) -> None:
-        assert self._contents is not None
+        assert self._pulling is not None
         self._is_remote_ahead = False
         self._pulls_begun += 1
         number = self._pulls_begun
         try:
-            if not self._state.cursor and not self.pending_count:
-                await fill_empty_mirror(self._state, self._server)
-            arrival = await gather(
-                self._server, self._state, self._state.cursor, small_rows_max=SMALL_ROWS_MAX
-            )
+            arrival = await self._pulling.gather(is_nothing_pending=not self.pending_count)
+            self._set_online(True)  # before anybody hears of what came
+            applied = await self._pulling.apply(arrival, answers, untie=self._is_one_placement)
         except BaseException:
             self._is_remote_ahead = True
             raise
-        self._set_online(True)  # before anybody hears of what came
-        with self._state.recent.noted():
-            offers = await self._meet(arrival, answers)
-            applied = self._apply(arrival, answers, offers)
         self._after_apply(applied, is_settled=answers is not None)
         self.has_mirror.set()
         await move_into_mirror(
@@ -246,47 +243,6 @@ class DriveSync:
         self._end_pull()
         if answers is not None:
             await self._mind_fruitless(answers)
-
-    async def _meet(
-        self, arrival: Arrival, answers: dict[int, OperationAnswer] | None
-    ) -> Sequence[Offer]:
-        """Find out beforehand, while programs go on, what applying needs; return what is offered
-        to a server that came back from a backup."""
-        assert self._contents is not None
-        try:
-            await arrival.meet()
-            await self._contents.make_known(contents_in_doubt(self._state, arrival.met(), answers))
-            offers = await plan_offers(self._state, arrival, self._sender)
-            await arrival.meet()
-        except BaseException:
-            self._is_remote_ahead = True
-            raise
-        return offers
-
-    def _apply(
-        self,
-        arrival: Arrival,
-        answers: dict[int, OperationAnswer] | None,
-        offers: Sequence[Offer],
-    ) -> Applied:
-        assert self._contents is not None
-        try:
-            return apply(
-                self._state,
-                arrival,
-                answers,
-                self._contents.manifest_ids(),
-                offers=offers,
-                device_name=self._device_name,
-                new_node_id=self._new_node_id,
-                untie=self._is_one_placement,
-                is_merging=self._is_merging,
-            )
-        except BaseException:
-            # The transaction was undone, and with it what settling had done to the marks.
-            mark_in_flight(self._state)
-            self._is_remote_ahead = True
-            raise
 
     async def _mind_fruitless(self, answers: dict[int, OperationAnswer]) -> None:
         """A server that makes nothing of batch after batch is not to be asked in a hot loop."""

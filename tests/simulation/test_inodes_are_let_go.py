@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from trio.testing import MockClock
 
-from mountfs.sync import drive_sync
+from mountfs.sync import pulling
 from mountfs.vfs.interface import AttributeChanges
 from simulation.world import CALLER, Device, World, open_world
 
@@ -16,7 +16,7 @@ from simulation.world import CALLER, Device, World, open_world
 def arrivals(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """What the server tells is applied at once, or gathered on disk."""
     if request.param:
-        monkeypatch.setattr(drive_sync, "SMALL_ROWS_MAX", -1)
+        monkeypatch.setattr(pulling, "SMALL_ROWS_MAX", -1)
 
 
 @pytest.fixture

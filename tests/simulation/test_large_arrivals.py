@@ -9,14 +9,14 @@ from trio.testing import MockClock
 
 from mountfs.state import next_mirror
 from mountfs.state.view_changes import ViewChanges
-from mountfs.sync import drive_sync
+from mountfs.sync import pulling
 from simulation.storm import Storm, weather
 from simulation.world import CALLER, World, open_world
 
 
 @pytest.fixture
 def all_large(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(drive_sync, "SMALL_ROWS_MAX", -1)
+    monkeypatch.setattr(pulling, "SMALL_ROWS_MAX", -1)
     monkeypatch.setattr(next_mirror, "ROWS_AT_ONCE", 2)
 
 
@@ -75,7 +75,7 @@ def test_a_large_arrival_ends_where_a_small_one_does(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     small = trio.run(_run, tmp_path / "small", clock=MockClock(autojump_threshold=0))
-    monkeypatch.setattr(drive_sync, "SMALL_ROWS_MAX", 30)
+    monkeypatch.setattr(pulling, "SMALL_ROWS_MAX", 30)
     monkeypatch.setattr(next_mirror, "ROWS_AT_ONCE", 7)
     large = trio.run(_run, tmp_path / "large", clock=MockClock(autojump_threshold=0))
     assert large == small
