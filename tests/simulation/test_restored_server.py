@@ -6,7 +6,8 @@ word is all there is of what was not changed here.
 
 import base64
 import shutil
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
@@ -22,27 +23,27 @@ class Backup:
     """Of a server that is stopped for it."""
 
     def __init__(self, world: World) -> None:
-        self._world = world
+        self.world = world
         self._folder = world.folder / "backup"
         self._restores_count = 0
         self._past_epochs: set[bytes] = set()
 
     async def make(self) -> None:
         self._past_epochs.add(await self._epoch())
-        await self._world.server.aclose()
-        shutil.copytree(self._world.config.data, self._folder)
-        self._world.server = await start_server(self._world.config)
+        await self.world.server.aclose()
+        shutil.copytree(self.world.config.data, self._folder)
+        self.world.server = await start_server(self.world.config)
 
     async def restore(self, *, is_said: bool = True) -> None:
         self._past_epochs.add(await self._epoch())
         self._restores_count += 1
-        await self._world.server.aclose()
-        shutil.rmtree(self._world.config.data)
-        shutil.copytree(self._folder, self._world.config.data)
-        self._world.server = await start_server(self._world.config)
+        await self.world.server.aclose()
+        shutil.rmtree(self.world.config.data)
+        shutil.copytree(self._folder, self.world.config.data)
+        self.world.server = await start_server(self.world.config)
         if is_said:
             now_ms = 1_800_000_000_000 + self._restores_count
-            begin = BeginEpochs(self._world.server.database, clock_ms=lambda: now_ms)
+            begin = BeginEpochs(self.world.server.database, clock_ms=lambda: now_ms)
             assert await begin() == 1
 
     async def rest(self, *devices: Device) -> dict[str, bytes | None]:
@@ -53,7 +54,7 @@ class Backup:
             with trio.fail_after(_FOUND_S):
                 while _epoch_of(device.state.cursor) in self._past_epochs:  # noqa: ASYNC110
                     await trio.sleep(1)
-        await self._world.come_to_rest(devices)
+        await self.world.come_to_rest(devices)
         shown = [await device.tree() for device in devices]
         for each in shown[1:]:
             assert each == shown[0]
@@ -63,7 +64,22 @@ class Backup:
         def load(connection: Connection) -> str:
             return str(connection.execute(select(drives.c.epoch)).scalar_one())
 
-        return (await self._world.server.database.read(load)).encode()
+        return (await self.world.server.database.read(load)).encode()
+
+
+@asynccontextmanager
+async def backed_up(
+    folder: Path, files: Mapping[str, bytes]
+) -> AsyncIterator[tuple[Backup, Device, Device]]:
+    """Two devices of a drive with these files, of which there is a backup."""
+    async with open_world(folder) as world:
+        a, b = await world.device("a"), await world.device("b")
+        for path, content in files.items():
+            await a.write(path, content)
+        await world.quiet()
+        backup = Backup(world)
+        await backup.make()
+        yield backup, a, b
 
 
 def _epoch_of(cursor: str) -> bytes:
@@ -109,16 +125,11 @@ async def test_what_was_written_since_comes_back(
 
 
 async def test_two_devices_offer_the_same(autojump_clock: object, tmp_path: Path) -> None:
-    async with open_world(tmp_path) as world:
-        a, b = await world.device("a"), await world.device("b")
-        await a.write("file", b"old")
-        await world.quiet()
-        backup = Backup(world)
-        await backup.make()
+    async with backed_up(tmp_path, {"file": b"old"}) as (backup, a, b):
         await a.write("file", b"edited since")
         await a.mkdir("folder")
         await b.write("made", b"made since")
-        await world.quiet()
+        await backup.world.quiet()
         before = await a.tree()
         assert before == await b.tree()
         await backup.restore()
@@ -129,12 +140,7 @@ async def test_what_others_wrote_of_a_disputed_file_is_offered_too(
     autojump_clock: object, tmp_path: Path
 ) -> None:
     """It is in nothing that was written here, and the mirror is all that has it."""
-    async with open_world(tmp_path) as world:
-        a, b = await world.device("a"), await world.device("b")
-        await a.write("file", b"one\ntwo\nthree\n")
-        await world.quiet()
-        backup = Backup(world)
-        await backup.make()
+    async with backed_up(tmp_path, {"file": b"one\ntwo\nthree\n"}) as (backup, a, b):
         a.transport.is_cut = True
         await a.write("file", b"ONE\ntwo\nthree\n")
         await b.write("file", b"one\ntwo\nTHREE\n")
@@ -166,14 +172,9 @@ async def save_over(device: Device) -> None:
 async def test_an_edit_follows_on_what_another_device_offered_first(
     autojump_clock: object, tmp_path: Path
 ) -> None:
-    async with open_world(tmp_path) as world:
-        a, b = await world.device("a"), await world.device("b")
-        await a.write("file", b"\0 old")
-        await world.quiet()
-        backup = Backup(world)
-        await backup.make()
+    async with backed_up(tmp_path, {"file": b"\0 old"}) as (backup, a, b):
         await a.write("file", b"\0 edited since")
-        await world.quiet()
+        await backup.world.quiet()
         await b.read("file")
         b.transport.is_cut = True
         await b.patch("file", 2, b"E")
@@ -192,12 +193,7 @@ async def test_an_edit_that_was_not_sent_follows_on_what_was_lost(
     edit: Callable[[Device], Awaitable[None]],
     expected: bytes,
 ) -> None:
-    async with open_world(tmp_path) as world:
-        a = await world.device("a")
-        await a.write("file", b"old")
-        await a.settled()
-        backup = Backup(world)
-        await backup.make()
+    async with backed_up(tmp_path, {"file": b"old"}) as (backup, a, _):
         await a.write("file", b"edited since")
         await a.settled()
         await a.read("file")
@@ -211,12 +207,7 @@ async def test_an_edit_that_was_not_sent_follows_on_what_was_lost(
 async def test_both_are_kept_where_the_file_was_edited_since_the_restore(
     autojump_clock: object, tmp_path: Path
 ) -> None:
-    async with open_world(tmp_path) as world:
-        a, b = await world.device("a"), await world.device("b")
-        await a.write("file", b"old")
-        await world.quiet()
-        backup = Backup(world)
-        await backup.make()
+    async with backed_up(tmp_path, {"file": b"old"}) as (backup, a, b):
         b.transport.is_cut = True  # it never hears of the time that is lost
         await a.write("file", b"since the backup")
         await a.settled()
@@ -234,14 +225,9 @@ async def test_both_are_kept_where_the_file_was_edited_since_the_restore(
 async def test_a_removal_since_the_restore_holds_but_for_what_was_edited(
     autojump_clock: object, tmp_path: Path
 ) -> None:
-    async with open_world(tmp_path) as world:
-        a, b = await world.device("a"), await world.device("b")
-        await a.write("edited", b"old")
-        await a.write("same", b"same")
-        await a.write("chmod", b"only its mode")
-        await world.quiet()
-        backup = Backup(world)
-        await backup.make()
+    async with backed_up(
+        tmp_path, {"edited": b"old", "same": b"same", "chmod": b"only its mode"}
+    ) as (backup, a, b):
         b.transport.is_cut = True
         await a.write("edited", b"since the backup")
         await a.chmod("chmod", 0o600)
@@ -259,15 +245,10 @@ async def test_a_removal_since_the_restore_holds_but_for_what_was_edited(
 async def test_what_is_not_whole_here_is_left_to_who_has_it(
     autojump_clock: object, tmp_path: Path
 ) -> None:
-    async with open_world(tmp_path) as world:
-        a, b = await world.device("a"), await world.device("b")
-        await a.write("file", b"old")
-        await world.quiet()
-        backup = Backup(world)
-        await backup.make()
+    async with backed_up(tmp_path, {"file": b"old"}) as (backup, a, b):
         await a.write("file", b"since the backup")
         await a.write("made", b"made since")
-        await world.quiet()
+        await backup.world.quiet()
         b.contents.evict()
         a.transport.is_cut = True
         await backup.restore()
@@ -280,14 +261,9 @@ async def test_what_is_not_whole_here_is_left_to_who_has_it(
 async def test_an_edit_waits_for_the_device_that_has_what_was_edited(
     autojump_clock: object, tmp_path: Path, name: str
 ) -> None:
-    async with open_world(tmp_path) as world:
-        a, b = await world.device("a"), await world.device("b")
-        await a.write("file", b"\0 old")
-        await world.quiet()
-        backup = Backup(world)
-        await backup.make()
+    async with backed_up(tmp_path, {"file": b"\0 old"}) as (backup, a, b):
         await a.write(name, b"\0 since the backup")
-        await world.quiet()
+        await backup.world.quiet()
         b.contents.evict()
         a.transport.is_cut = b.transport.is_cut = True
         await b.patch(name, 2, b"S")
@@ -301,7 +277,7 @@ async def test_an_edit_waits_for_the_device_that_has_what_was_edited(
         assert shown[name] == b"\0 Since the backup"
         assert set(shown) == {"file", name}, "and no copies"
         await b.patch(name, 0, b"1")
-        await world.come_to_rest()
+        await backup.world.come_to_rest()
         assert (await a.tree())[name] == b"1 Since the backup"
 
 
@@ -309,12 +285,7 @@ async def test_an_edit_waits_for_the_device_that_has_what_was_edited(
 async def test_what_is_offered_is_not_evicted_before_it_is_sent(
     autojump_clock: object, tmp_path: Path, *, is_killed: bool
 ) -> None:
-    async with open_world(tmp_path) as world:
-        a = await world.device("a")
-        await a.write("file", b"old")
-        await a.settled()
-        backup = Backup(world)
-        await backup.make()
+    async with backed_up(tmp_path, {"file": b"old"}) as (backup, a, _):
         await a.write("file", b"since the backup")
         await a.write("made", b"made since")
         await a.settled()
@@ -336,12 +307,7 @@ async def test_what_is_offered_is_not_evicted_before_it_is_sent(
 async def test_a_batch_that_was_answered_before_is_not_taken_for_made(
     autojump_clock: object, tmp_path: Path
 ) -> None:
-    async with open_world(tmp_path) as world:
-        a = await world.device("a")
-        await a.write("file", b"old")
-        await a.settled()
-        backup = Backup(world)
-        await backup.make()
+    async with backed_up(tmp_path, {"file": b"old"}) as (backup, a, _):
         a.transport.lose_answers = 1
         await a.write("file", b"committed, and never answered")
         while a.transport.lose_answers:  # noqa: ASYNC110
@@ -354,15 +320,10 @@ async def test_a_batch_that_was_answered_before_is_not_taken_for_made(
 
 async def test_it_happens_twice(autojump_clock: object, tmp_path: Path) -> None:
     """A device that was away meanwhile is told of both times at once."""
-    async with open_world(tmp_path) as world:
-        a, b = await world.device("a"), await world.device("b")
-        await a.write("first", b"old")
-        await world.quiet()
-        backup = Backup(world)
-        await backup.make()
+    async with backed_up(tmp_path, {"first": b"old"}) as (backup, a, b):
         await a.write("first", b"a: edited since")
         await b.write("second", b"b: made since")
-        await world.quiet()
+        await backup.world.quiet()
         a.transport.is_cut = True
         await backup.restore()
         await backup.rest(b)
